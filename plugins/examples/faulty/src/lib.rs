@@ -1,0 +1,64 @@
+//! A Hotbay module whose config chooses how it fails, for tests of hosts: `{"mode": "handler-panic"}`. Never serve it to anybody.
+//!
+//! `GET /faulty` answers `ok`, or the config's `text`, unless the mode makes it fail. `config.schema.json` lists the modes, and [`Mode`]
+//! says what each does. Two faults happen before there is a config, so they are features of the build: `constructor-abort` and
+//! `newer-abi`.
+
+use hotbay_sdk::{ABI_MINOR, Config, Request, Response, handler, module};
+use serde::Deserialize;
+
+mod mode;
+mod slow;
+
+use mode::Mode;
+
+/// What `config.schema.json` describes.
+#[derive(Deserialize)]
+struct Settings {
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default = "Settings::usual_text")]
+    text: String,
+}
+
+impl Settings {
+    fn usual_text() -> String {
+        "ok".to_owned()
+    }
+}
+
+async fn create(config: Config) -> Result<Settings, String> {
+    let settings: Settings = config.parse().map_err(|error| error.to_string())?;
+    settings.mode.fail_in_create().await?;
+    Ok(settings)
+}
+
+/// Fails as it was told to.
+#[handler(GET, "/faulty")]
+async fn faulty(request: Request<'_>) -> Response {
+    let settings: &Settings = request.state();
+    match settings.mode.fail_in_handler().await {
+        Some(failure) => failure,
+        None => Response::text(format!("{}\n", settings.text)),
+    }
+}
+
+module! {
+    handlers: [faulty],
+    config_schema: include_str!("../config.schema.json"),
+    create: async create,
+    abi_minor: ABI_MINOR + if cfg!(feature = "newer-abi") { 100 } else { 0 },
+}
+
+/// Runs while the module is being loaded, before its entry function could be called.
+#[cfg(all(feature = "constructor-abort", not(test)))]
+#[allow(unsafe_code, reason = "only a linker section makes a constructor")]
+mod constructor {
+    #[used]
+    #[unsafe(link_section = ".init_array")]
+    static ABORT: extern "C" fn() = abort;
+
+    extern "C" fn abort() {
+        std::process::abort();
+    }
+}

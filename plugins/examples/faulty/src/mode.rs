@@ -1,0 +1,160 @@
+//! The ways to fail. Must not depend on the host: each is what a module of any author could do.
+
+use std::convert::Infallible;
+use std::future;
+use std::thread;
+use std::time::Duration;
+
+use hotbay_sdk::Response;
+use serde::Deserialize;
+
+use crate::slow;
+
+/// How the module fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Mode {
+    /// It does not.
+    #[default]
+    None,
+    /// Making the instance ends with an error.
+    CreateError,
+    /// Making the instance panics.
+    CreatePanic,
+    /// Making the instance ends the process.
+    CreateAbort,
+    /// Making the instance never returns.
+    CreateHang,
+    /// Making the instance returns and never settles.
+    CreatePending,
+    /// The handler panics.
+    HandlerPanic,
+    /// The handler aborts the process.
+    HandlerAbort,
+    /// The handler reads where nothing is.
+    HandlerSegv,
+    /// The handler ends the process as if all were well.
+    HandlerExit,
+    /// The handler never returns.
+    HandlerHang,
+    /// The handler returns and never answers.
+    HandlerPending,
+    /// The handler answers after so many milliseconds, and holds no thread of the engine meanwhile.
+    HandlerSlow(u64),
+    /// The handler answers 500, which is no fault of the module.
+    Answer500,
+    /// The handler answers what HTTP does not allow.
+    AnswerIllegal,
+}
+
+/// The exit status of [`Mode::HandlerExit`], which no signal explains.
+const EXIT_STATUS: i32 = 3;
+
+impl Mode {
+    /// Fails if this mode fails in `create`.
+    #[allow(clippy::panic, reason = "that is what was asked for")]
+    pub(crate) async fn fail_in_create(self) -> Result<(), String> {
+        match self {
+            Self::CreateError => Err("the config asked create to fail".to_owned()),
+            Self::CreatePanic => panic!("the config asked create to panic"),
+            Self::CreateAbort => std::process::abort(),
+            Self::CreateHang => match hang() {},
+            Self::CreatePending => future::pending().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails if this mode fails in the handler; an answer is a failure too.
+    #[allow(clippy::panic, reason = "that is what was asked for")]
+    pub(crate) async fn fail_in_handler(self) -> Option<Response> {
+        match self {
+            Self::HandlerPanic => panic!("the config asked the handler to panic"),
+            Self::HandlerAbort => std::process::abort(),
+            Self::HandlerSegv => read_nothing(),
+            Self::HandlerExit => std::process::exit(EXIT_STATUS),
+            Self::HandlerHang => match hang() {},
+            Self::HandlerPending => future::pending().await,
+            Self::HandlerSlow(millis) => slow::wait(Duration::from_millis(millis)).await,
+            Self::Answer500 => return Some(Response::text("the config asked for this\n").with_status(500)),
+            Self::AnswerIllegal => return Some(Response::status(200).with_header("x-bad", "a\r\nb: c")),
+            _ => {}
+        }
+        None
+    }
+}
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Ok(match text.as_str() {
+            "none" => Self::None,
+            "create-error" => Self::CreateError,
+            "create-panic" => Self::CreatePanic,
+            "create-abort" => Self::CreateAbort,
+            "create-hang" => Self::CreateHang,
+            "create-pending" => Self::CreatePending,
+            "handler-panic" => Self::HandlerPanic,
+            "handler-abort" => Self::HandlerAbort,
+            "handler-segv" => Self::HandlerSegv,
+            "handler-exit" => Self::HandlerExit,
+            "handler-hang" => Self::HandlerHang,
+            "handler-pending" => Self::HandlerPending,
+            "answer-500" => Self::Answer500,
+            "answer-illegal" => Self::AnswerIllegal,
+            other => match other.strip_prefix("handler-slow-ms:").map(str::parse) {
+                Some(Ok(millis)) => Self::HandlerSlow(millis),
+                _ => return Err(format!("no mode is called {other:?}; see config.schema.json")),
+            },
+        })
+    }
+}
+
+/// Holds the thread for ever.
+fn hang() -> Infallible {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+#[allow(unsafe_code, reason = "a fault that the hardware sees has no safe form")]
+fn read_nothing() {
+    // SAFETY: there is none, and that is the purpose: the page at 8 is never mapped, and the process gets SIGSEGV here.
+    unsafe { std::ptr::without_provenance::<u64>(8).read_volatile() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hotbay_sdk::test::poll_once;
+
+    fn mode(text: &str) -> Mode {
+        Mode::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn every_mode_of_the_schema_is_known() {
+        let schema = include_str!("../config.schema.json");
+        let list = schema.split_once("\"enum\": [").unwrap().1.split_once(']').unwrap().0;
+        let modes: Vec<_> = list.split(',').map(|word| mode(word.trim().trim_matches('"'))).collect();
+        assert_eq!(modes.len(), 14);
+        assert_eq!((modes[0], mode("handler-slow-ms:250")), (Mode::None, Mode::HandlerSlow(250)));
+        assert!(Mode::try_from("handler-slow-ms:x".to_owned()).is_err());
+    }
+
+    #[test]
+    fn the_harmless_modes_do_as_they_say() {
+        assert!(poll_once(Mode::None.fail_in_handler()).unwrap().is_none());
+        assert!(poll_once(mode("create-error").fail_in_create()).unwrap().is_err());
+        assert!(poll_once(mode("create-pending").fail_in_create()).is_none());
+        assert!(poll_once(mode("handler-pending").fail_in_handler()).is_none());
+        let answer = poll_once(mode("answer-500").fail_in_handler()).unwrap().unwrap();
+        assert_eq!(answer.status_code(), 500);
+    }
+
+    #[test]
+    #[should_panic(expected = "asked the handler to panic")]
+    fn a_panic_is_a_panic() {
+        poll_once(mode("handler-panic").fail_in_handler());
+    }
+}

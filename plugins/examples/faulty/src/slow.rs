@@ -1,0 +1,47 @@
+//! Waiting without a runtime: a thread sleeps, and wakes the call from outside.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+/// Done when `time` has passed.
+pub(crate) fn wait(time: Duration) -> impl Future<Output = ()> + Send {
+    let alarm = Arc::new(Mutex::new(Alarm::default()));
+    let ringing = Arc::clone(&alarm);
+    thread::spawn(move || {
+        thread::sleep(time);
+        let waker = {
+            let mut alarm = ringing.lock().unwrap_or_else(PoisonError::into_inner);
+            alarm.rung = true;
+            alarm.waker.take()
+        };
+        // The call may be over by then: waking a stale one is legal.
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    });
+    Wait(alarm)
+}
+
+#[derive(Default)]
+struct Alarm {
+    rung: bool,
+    waker: Option<Waker>,
+}
+
+struct Wait(Arc<Mutex<Alarm>>);
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut alarm = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if alarm.rung {
+            return Poll::Ready(());
+        }
+        alarm.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}

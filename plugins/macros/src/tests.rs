@@ -1,0 +1,82 @@
+//! What authors are told when what they wrote is no handler or no module.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::{handler, module};
+
+fn function() -> TokenStream {
+    quote! { fn hello(request: Request) -> Response { Response::status(204) } }
+}
+
+/// The words of the errors in an expansion, which hands the function out in any case.
+fn words(expanded: syn::Result<TokenStream>) -> String {
+    match expanded {
+        Ok(tokens) => tokens.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn refuses(arguments: TokenStream, item: TokenStream, expected: &str) {
+    let words = words(handler::expand(arguments, item));
+    assert!(words.contains("compile_error") || !words.contains("const"), "{words} must be an error");
+    assert!(words.contains(expected), "{words} must say {expected:?}");
+}
+
+#[test]
+fn a_handler_keeps_its_function_and_gets_a_constant_beside_it() {
+    let expanded = handler::expand(quote!(GET | POST, "/hello/{name}"), function()).unwrap().to_string();
+    assert!(expanded.starts_with(&function().to_string()), "{expanded}");
+    for part in ["__hotbay_handler_hello", r#"name : "hello""#, r#"& ["GET" , "POST"]"#, r#""/hello/{name}""#]
+    {
+        assert!(expanded.contains(part), "{expanded} must have {part}");
+    }
+    let any = handler::expand(quote!(ANY, "/"), function()).unwrap().to_string();
+    assert!(any.contains("methods : & []"), "{any}");
+}
+
+#[test]
+fn methods_and_paths_that_cannot_be_routed_are_refused() {
+    refuses(quote!(get, "/hello"), function(), "cannot be routed; use one of GET");
+    refuses(quote!(GET | GET, "/hello"), function(), "GET is named twice");
+    refuses(quote!(GET | ANY, "/hello"), function(), "it stands alone");
+    refuses(quote!(GET, "hello"), function(), "must begin with a slash");
+    refuses(quote!(GET, "/a{b}"), function(), "a parameter must be a whole segment");
+    refuses(quote!("/hello"), function(), "write a method and a path");
+    refuses(quote!(GET), function(), "write a method and a path");
+    refuses(quote!(GET, "/hello", 5), function(), "write a method and a path");
+}
+
+#[test]
+fn functions_that_cannot_be_called_are_refused() {
+    let refuses = |item, expected| refuses(quote!(GET, "/"), item, expected);
+    refuses(quote! { fn hello() -> Response { todo() } }, "takes the request and nothing else");
+    refuses(
+        quote! { fn hello(a: Request, b: u8) -> Response { todo() } },
+        "takes the request and nothing else",
+    );
+    refuses(quote! { fn hello(request: Request) {} }, "returns a Response");
+    refuses(quote! { fn hello<T>(request: Request) -> Response { todo() } }, "no type parameters");
+    refuses(quote! { extern "C" fn hello(request: Request) -> Response { todo() } }, "is a Rust function");
+    refuses(quote! { struct Hello; }, "belongs on a function");
+}
+
+#[test]
+fn a_module_names_the_constants_of_its_handlers() {
+    let expanded = module::expand(quote!(list, users::get)).unwrap().to_string();
+    assert!(expanded.contains("[__hotbay_handler_list , users :: __hotbay_handler_get]"), "{expanded}");
+    assert!(expanded.contains("Create :: Nothing"), "{expanded}");
+}
+
+#[test]
+fn modules_that_are_not_whole_are_refused() {
+    let refuses = |input, expected: &str| {
+        let words = module::expand(input).unwrap_err().to_string();
+        assert!(words.contains(expected), "{words} must say {expected:?}");
+    };
+    refuses(quote!(), "1 to 64 handlers");
+    refuses(quote!(handlers: []), "1 to 64 handlers");
+    refuses(quote!(get, users::get), "two handlers are called get");
+    refuses(quote!(handlers: [get], handlers: [get]), "handlers is given twice");
+    refuses(quote!(handlers: [get], schema: "{}"), "not schema");
+}
