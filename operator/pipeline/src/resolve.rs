@@ -1,0 +1,72 @@
+//! Step one: which artifact does the module's reference name now?
+//!
+//! Owns what a source's failure means for the module. Must not fetch: a look-up of an unchanged tag ends here.
+
+use hotbay_api::{Digest, HandlerModuleSpec, Reason};
+
+use crate::refusal::chain;
+use crate::{Refusal, Source, SourceError};
+
+/// A reference, and the artifact that it names now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// As the spec wrote it.
+    pub reference: String,
+    /// Of the OCI manifest or index.
+    pub digest: Digest,
+}
+
+/// Looks the module's reference up.
+///
+/// # Errors
+/// When the spec names no source, or the source does not answer with a digest.
+pub async fn resolve(spec: &HandlerModuleSpec, source: &impl Source) -> Result<Resolved, Refusal> {
+    let reference = reference(spec)?;
+    let digest = source.resolve(reference).await.map_err(|error| refuse(&error))?;
+    Ok(Resolved { reference: reference.to_owned(), digest })
+}
+
+/// The reference that the spec names.
+pub(crate) fn reference(spec: &HandlerModuleSpec) -> Result<&str, Refusal> {
+    // The API server refuses this too; a file on a laptop never met it.
+    let none = || {
+        Refusal::of_artifact(
+            Reason::SourceNotFound,
+            "spec.source names no source; set spec.source.oci.reference",
+        )
+    };
+    spec.source.oci.as_ref().map(|oci| oci.reference.as_str()).ok_or_else(none)
+}
+
+/// What a source's failure means for the module.
+pub(crate) fn refuse(error: &SourceError) -> Refusal {
+    let (reason, class) = error.verdict();
+    Refusal { class, ..Refusal::of_artifact(reason, chain(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+    use crate::testing::{FixedSource, spec};
+
+    #[tokio::test]
+    async fn a_reference_becomes_a_digest() {
+        let source = FixedSource::with("reg/hello:1.0", b"artifact");
+        let resolved = resolve(&spec("reg/hello:1.0"), &source).await;
+        assert_eq!(resolved.map(|resolved| resolved.digest), Ok(Digest::of(b"artifact")));
+    }
+
+    #[tokio::test]
+    async fn a_missing_tag_is_waited_for_and_named() {
+        let refusal = resolve(&spec("reg/hello:2.0"), &FixedSource::default()).await.unwrap_err();
+        assert_eq!((&refusal.reason, refusal.class), (&Reason::SourceNotFound, Class::Waiting));
+        assert!(refusal.message.contains("reg/hello:2.0"), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn a_spec_without_a_source_waits_for_an_edit() {
+        let refusal = resolve(&HandlerModuleSpec::default(), &FixedSource::default()).await.unwrap_err();
+        assert_eq!((&refusal.reason, refusal.class), (&Reason::SourceNotFound, Class::Stalled));
+    }
+}

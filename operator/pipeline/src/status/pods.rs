@@ -1,0 +1,64 @@
+//! How the ready pods of a pool stand with one entry.
+//!
+//! Owns what a report says about an entry: it is served if the pod's watermark reached it and no exception names it.
+
+use hotbay_api::{Entry, EntryState, ReportException, Revision, RuntimeReportFields};
+
+/// A ready pod of the pool.
+#[derive(Clone, Debug)]
+pub struct Pod<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its own report; `None` if there is none, or one that another pod of this name left.
+    pub report: Option<&'a RuntimeReportFields>,
+}
+
+/// An entry as it is in the cluster.
+#[derive(Clone, Debug)]
+pub struct EntryInForce<'a> {
+    /// What it says.
+    pub entry: &'a Entry,
+    /// The resourceVersion of its ConfigMap.
+    pub sequence: u64,
+}
+
+/// How one pod stands with one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// It serves the wanted revision.
+    Serving,
+    /// It tried and failed.
+    Failed(&'a ReportException),
+    /// It is under way, or says nothing about it.
+    Unknown {
+        /// What answers meanwhile, if the pod says so.
+        instead: Option<&'a str>,
+    },
+}
+
+/// How `pod` stands with `entry`.
+pub fn standing<'a>(pod: &Pod<'a>, entry: &EntryInForce) -> Standing<'a> {
+    let Some(report) = pod.report else { return Standing::Unknown { instead: None } };
+    let id = &entry.entry.id;
+    let about =
+        |exception: &&ReportException| exception.namespace == id.namespace && exception.name == id.name;
+    let sequence = i64::try_from(entry.sequence).unwrap_or(i64::MAX);
+    match report.exceptions.iter().find(about) {
+        // An exception about an older sequence tells nothing of this one.
+        Some(exception) if exception.sequence >= sequence && exception.state == EntryState::Failed => {
+            Standing::Failed(exception)
+        }
+        Some(exception) => Standing::Unknown { instead: exception.serving_revision.as_deref() },
+        None if report.truncated || report.applied_through < sequence => Standing::Unknown { instead: None },
+        None => Standing::Serving,
+    }
+}
+
+/// What answers requests for the module now, as far as the pods say.
+pub(super) fn serving<'a>(pods: &[Pod<'a>], entry: &EntryInForce<'a>) -> Option<&'a str> {
+    pods.iter().find_map(|pod| match standing(pod, entry) {
+        Standing::Serving => entry.entry.wanted().map(|revision: &Revision| revision.revision.as_str()),
+        Standing::Failed(exception) => exception.serving_revision.as_deref(),
+        Standing::Unknown { instead } => instead,
+    })
+}

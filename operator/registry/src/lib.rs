@@ -1,0 +1,24 @@
+//! A bounded client for OCI registries and image layouts: resolve, fetch, push.
+//!
+//! Owns how bytes travel: addresses, credentials, redirects, limits, digests. What a module looks like in there is
+//! `hotbay_artifact::oci`'s to say. Must not trust an answer further than its digest: registries, their token servers and what lies
+//! between are hostile.
+
+mod address;
+mod auth;
+mod client;
+mod credentials;
+mod fault;
+mod fetch;
+mod layout;
+mod push;
+mod reference;
+mod remote;
+mod store;
+mod transport;
+
+pub use address::AddressPolicy;
+pub use client::{Client, Mirror, MirrorTarget, Options, Timeouts};
+pub use credentials::Credentials;
+pub use push::PlatformBuild;
+pub use reference::{Reference, ReferenceError, Selector};
