@@ -1,0 +1,24 @@
+//! Owns the sockets and the engines behind them; never runs module code.
+//!
+//! ```text
+//! run      the poll loop: signals, children, channels, health, files      → events
+//! machine  what to do next; pure, time is passed in                       → actions, which run executes
+//! ```
+//! The keeper binds the listening socket once and starts an *engine* to serve from it. When an engine dies, or is to be replaced, the next one
+//! serves from the same socket; clients meanwhile wait in its queue. Single-threaded, without tokio and without anything that could load code:
+//! what cannot crash cannot take the socket along.
+
+mod blame;
+mod board;
+mod child;
+mod health;
+mod journal;
+mod machine;
+mod probe_queue;
+mod probe_run;
+mod run;
+mod settings;
+mod store;
+
+pub use run::{KeeperError, run};
+pub use settings::Settings;

@@ -1,0 +1,261 @@
+//! An engine's way from its start to its death, and who follows it.
+
+use std::time::{Duration, Instant};
+
+use hotbay_api::{Reason, Trouble};
+use hotbay_protocol::{DrainKind, Suspect, ToEngine, Why};
+
+use super::{Action, Engine, Machine, Pings, Stage};
+use crate::blame::{Death, Doing, Killed, culprit};
+use crate::journal::Verdict;
+
+/// The least time between a handover and one for retired code.
+const RETIRED_FLOOR: Duration = Duration::from_secs(60);
+/// An engine that served this long has come up well: its death starts the next one at once.
+const STABLE: Duration = Duration::from_secs(1);
+/// An engine with its drain deadline behind it may still need this to say so and exit.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// A process that closed its channel is most likely exiting.
+const LOST_GRACE: Duration = Duration::from_secs(1);
+
+impl Machine {
+    pub(super) fn spawn(&mut self, now: Instant, why: Why) {
+        self.generations += 1;
+        let generation = self.generations;
+        tracing::info!(engine = generation, ?why, "starting engine");
+        let stage = Stage::Starting { deadline: now + self.timing.ready_timeout };
+        self.engines.push(Engine { generation, why, stage, killed: None, lost: None });
+        let policy = self.journal.policy(self.probes.verified());
+        self.actions.push(Action::Spawn { generation, why, policy });
+    }
+
+    pub(super) fn on_ready(&mut self, now: Instant, generation: u64, ok: u32, failed: u32) {
+        let deadline = now + self.timing.ready_timeout;
+        let Some(engine) = self.engine(generation) else { return };
+        if matches!(engine.stage, Stage::Starting { .. }) && engine.killed.is_none() {
+            tracing::info!(engine = generation, ok, failed, "engine is ready");
+            engine.stage = Stage::Activating { deadline };
+            self.actions.push(Action::Send { generation, message: ToEngine::Activate });
+        }
+    }
+
+    /// Only now is the old engine told to drain: its listener closes when another one's is open.
+    pub(super) fn on_active(&mut self, now: Instant, generation: u64) {
+        let Some(engine) = self.engine(generation) else { return };
+        if !matches!(engine.stage, Stage::Activating { .. }) || engine.killed.is_some() {
+            return;
+        }
+        let pings = Pings { next: now, sent: 0, unanswered: 0, unanswered_since: None };
+        engine.stage = Stage::Active { since: now, pings };
+        let why = engine.why;
+        tracing::info!(engine = generation, ?why, "engine is active");
+        self.drain_others(now, generation);
+        self.absent_since = None;
+        self.trouble = None;
+        self.handover.wanted = None;
+        self.handover.failures = 0;
+        if matches!(why, Why::Reload | Why::Wanted) {
+            self.handover.last = Some(now);
+        }
+        self.board.serve(generation);
+        self.actions.push(Action::Report);
+    }
+
+    fn drain_others(&mut self, now: Instant, active: u64) {
+        if self
+            .engines
+            .iter()
+            .any(|other| other.generation != active && matches!(other.stage, Stage::Active { .. }))
+        {
+            // One drains at a time: an older one has to make room.
+            for older in &mut self.engines {
+                if matches!(older.stage, Stage::Draining { .. }) {
+                    older.kill(Killed::Overdue, &mut self.actions);
+                }
+            }
+        }
+        self.drain_active(now, DrainKind::Graceful, self.timing.drain_timeout, Some(active));
+    }
+
+    /// Tells every active engine but `keep` to drain.
+    pub(super) fn drain_active(
+        &mut self,
+        now: Instant,
+        kind: DrainKind,
+        deadline: Duration,
+        keep: Option<u64>,
+    ) {
+        for engine in &mut self.engines {
+            if Some(engine.generation) != keep && matches!(engine.stage, Stage::Active { .. }) {
+                engine.stage = Stage::Draining { kill_at: now + deadline + DRAIN_GRACE };
+                let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+                let message = ToEngine::Drain { kind, deadline_ms };
+                self.actions.push(Action::Send { generation: engine.generation, message });
+            }
+        }
+    }
+
+    /// SIGHUP.
+    pub(super) fn reload(&mut self, now: Instant) {
+        let least = self.timing.handover_interval;
+        let too_early = self.handover.last.is_some_and(|last| now.duration_since(last) < least);
+        if self.stopping.is_some() || self.active().is_none() {
+            tracing::warn!("no handover: there is no engine to hand over from");
+        } else if self.starting().is_some() {
+            tracing::warn!("no handover: one is under way");
+        } else if too_early {
+            tracing::warn!(
+                least_secs = least.as_secs(),
+                "no handover: the last one was too short a time ago"
+            );
+        } else {
+            self.handover.wanted = Some((Why::Reload, now));
+        }
+    }
+
+    pub(super) fn on_retired(&mut self, now: Instant, generation: u64) {
+        if self.active().is_some_and(|active| active.generation == generation)
+            && self.handover.wanted.is_none()
+        {
+            let floor = RETIRED_FLOOR.min(self.timing.handover_interval);
+            let earliest = self.handover.last.map_or(now, |last| last + floor);
+            tracing::info!(engine = generation, "engine wants to be replaced: too much retired code");
+            self.handover.wanted = Some((Why::Wanted, earliest.max(now)));
+        }
+    }
+
+    /// One strike is enough here: a second try would block every other load for good, again.
+    pub(super) fn on_loader_hangs(&mut self, now: Instant, generation: u64, suspect: Option<&Suspect>) {
+        let Some(engine) = self.engines.iter_mut().find(|engine| engine.generation == generation) else {
+            return;
+        };
+        match suspect {
+            Some(suspect) => {
+                tracing::error!(engine = generation, module = %suspect.key, fingerprint = suspect.fingerprint, "load hangs");
+            }
+            None => tracing::error!(engine = generation, "a load hangs, nobody knows whose"),
+        }
+        match engine.stage {
+            Stage::Starting { .. } | Stage::Activating { .. } => {
+                engine.kill(Killed::LoaderHung, &mut self.actions)
+            }
+            Stage::Active { .. } => self.handover.wanted = Some((Why::Wanted, now)),
+            Stage::Draining { .. } => {}
+        }
+        if let Some(suspect) = suspect
+            && self.journal.quarantine(suspect, "its load did not return") == Verdict::Quarantined
+        {
+            self.actions.push(Action::SaveJournal);
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, now: Instant, generation: u64) {
+        if let Some(engine) = self.engine(generation) {
+            engine.lost.get_or_insert(now + LOST_GRACE);
+        }
+    }
+
+    pub(super) fn on_spawn_failed(&mut self, now: Instant, generation: u64, message: &str) {
+        tracing::error!(engine = generation, message, "engine cannot be started");
+        if let Some(engine) = self.remove(generation) {
+            self.follow(now, &engine, message);
+        }
+    }
+
+    pub(super) fn on_died(&mut self, now: Instant, generation: u64, death: &Death) {
+        let Some(engine) = self.remove(generation) else { return };
+        let doing = match engine.stage {
+            Stage::Starting { .. } => Doing::Starting,
+            Stage::Activating { .. } | Stage::Active { .. } => Doing::Serving,
+            Stage::Draining { .. } => Doing::Ending,
+        };
+        let story = death.describe();
+        match culprit(death, doing, engine.killed) {
+            Some(suspect) => {
+                let verdict = self.journal.strike(now, suspect, &story);
+                let Suspect { key, fingerprint, slot } = suspect;
+                tracing::error!(engine = generation, module = %key, fingerprint, slot, ?verdict, "engine {story} in a module's code");
+                if verdict == Verdict::Quarantined {
+                    self.actions.push(Action::SaveJournal);
+                }
+            }
+            None if doing == Doing::Ending => tracing::info!(engine = generation, "engine {story}"),
+            None => {
+                tracing::error!(engine = generation, suspects = ?death.suspects, "engine {story}; no module is to blame")
+            }
+        }
+        self.follow(now, &engine, &story);
+    }
+
+    fn remove(&mut self, generation: u64) -> Option<Engine> {
+        let at = self.engines.iter().position(|engine| engine.generation == generation)?;
+        self.board.forget(generation);
+        self.probes.forget(generation);
+        Some(self.engines.remove(at))
+    }
+
+    /// Decides what comes after an engine that is gone.
+    fn follow(&mut self, now: Instant, gone: &Engine, story: &str) {
+        if let Stage::Active { .. } = gone.stage {
+            self.absent_since = Some(now);
+            self.handover.wanted = None;
+        }
+        if self.stopping.is_some()
+            || matches!(gone.stage, Stage::Draining { .. })
+            || self.starting().is_some()
+        {
+            return;
+        }
+        if self.active().is_some() {
+            self.retry_handover(now, gone, story);
+            return;
+        }
+        let served = match gone.stage {
+            Stage::Active { since, .. } => now.duration_since(since),
+            _ => Duration::ZERO,
+        };
+        let early = if served >= STABLE { 0 } else { self.restart.early_deaths + 1 };
+        self.restart.early_deaths = early;
+        let delay = restart_delay(early);
+        self.restart.due = Some(now + delay);
+        if early > 1 {
+            let message =
+                format!("{early} engines in a row ended soon after their start: the last one {story}");
+            self.set_trouble(Reason::Crashed, message);
+        }
+    }
+
+    fn retry_handover(&mut self, now: Instant, gone: &Engine, story: &str) {
+        self.handover.failures += 1;
+        let delay = handover_delay(self.handover.failures);
+        self.handover.wanted = Some((gone.why, now + delay));
+        let delay_secs = delay.as_secs();
+        tracing::error!(engine = gone.generation, delay_secs, "handover failed; the old engine serves on");
+        let story = match gone.killed {
+            Some(Killed::NotReady) => "was not ready in time",
+            Some(Killed::LoaderHung) => "hung in a load",
+            _ => story,
+        };
+        let message = format!("the next engine {story}; the old one serves on, next try in {delay_secs} s");
+        self.set_trouble(Reason::HandoverFailed, message);
+    }
+
+    fn set_trouble(&mut self, reason: Reason, message: String) {
+        self.trouble = Some(Trouble { reason, message });
+        self.actions.push(Action::Report);
+    }
+}
+
+/// How long the next engine waits after `early` deaths in a row soon after the start: 0, 0, 100 ms, 1 s, doubled up to 10 s.
+fn restart_delay(early: u32) -> Duration {
+    match early {
+        0 | 1 => Duration::ZERO,
+        2 => Duration::from_millis(100),
+        more => Duration::from_secs(1 << (more - 3).min(4)).min(Duration::from_secs(10)),
+    }
+}
+
+/// How long the next try waits after so many failures in a row: 1 s, doubled up to 5 min.
+fn handover_delay(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.saturating_sub(1).min(9)).min(Duration::from_secs(300))
+}

@@ -1,0 +1,58 @@
+//! What the keeper is told at its start.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The keeper's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where engines serve. Port 0 works, but such a socket cannot be mended after a module has shut it down.
+    pub listen: SocketAddr,
+    /// Where /healthz and /readyz answer, if anywhere.
+    pub health_listen: Option<SocketAddr>,
+    /// The file of the local report, if one is wanted.
+    pub report: Option<PathBuf>,
+    /// The folder of the journal; made if it is absent.
+    pub state: PathBuf,
+    /// Program and arguments of an engine; its socket to the keeper is descriptor 3.
+    pub engine: Vec<OsString>,
+    /// Program and arguments of a probe; the path of the staged build is added.
+    pub probe: Vec<OsString>,
+    /// How long an engine may drain.
+    pub drain_timeout: Duration,
+    /// How long to go on accepting, though not ready any more, after SIGTERM.
+    pub shutdown_delay: Duration,
+    /// The least time between two voluntary handovers.
+    pub handover_interval: Duration,
+    /// How long a new engine may take to be ready.
+    pub ready_timeout: Duration,
+    /// How long an active engine may leave pings unanswered.
+    pub hang_timeout: Duration,
+    /// The ABI that the runtime serves, for the report.
+    pub abi: String,
+    /// The platform that it runs on, for the report.
+    pub platform: String,
+}
+
+impl Settings {
+    /// Settings with every default.
+    pub fn new(listen: SocketAddr, state: PathBuf, engine: Vec<OsString>, probe: Vec<OsString>) -> Self {
+        Self {
+            listen,
+            health_listen: None,
+            report: None,
+            state,
+            engine,
+            probe,
+            drain_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
+            handover_interval: Duration::from_secs(600),
+            ready_timeout: Duration::from_secs(30),
+            hang_timeout: Duration::from_secs(10),
+            abi: String::new(),
+            platform: String::new(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The keeper's two files: the report, which others read, and the journal, which the next keeper reads.
+//!
+//! Owns how they are written: a dotted temporary name beside the file, then a rename, so that a reader sees the old or the new. Nothing is
+//! synced: both are to survive the keeper, not the machine.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hotbay_api::LocalReport;
+
+use crate::journal::Journal;
+
+const JOURNAL: &str = "journal.json";
+/// A swap of many modules comes in many pieces; this long they are gathered.
+const DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// The report's file.
+#[derive(Debug)]
+pub struct ReportFile {
+    path: PathBuf,
+    abi: String,
+    platform: String,
+    changed: Option<Instant>,
+    failing: bool,
+}
+
+impl ReportFile {
+    /// A file to be written at once: what an earlier keeper left is not true any more.
+    pub fn new(path: PathBuf, abi: String, platform: String, now: Instant) -> Self {
+        Self { path, abi, platform, changed: Some(now), failing: false }
+    }
+
+    /// The report may have changed.
+    pub fn touch(&mut self, now: Instant) {
+        self.changed.get_or_insert(now);
+    }
+
+    /// When to write.
+    pub fn due(&self) -> Option<Instant> {
+        self.changed.map(|changed| changed + DEBOUNCE)
+    }
+
+    /// Writes. A failure is logged once, and the next change is another try.
+    pub fn write(&mut self, report: LocalReport) {
+        self.changed = None;
+        let report = LocalReport { abi: self.abi.clone(), platform: self.platform.clone(), ..report };
+        match write_json(&self.path, &report) {
+            Ok(()) => self.failing = false,
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(path = %self.path.display(), %error, "report cannot be written");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// The journal in `state`; an empty one if there is none. One that cannot be read is moved aside, not trusted and not lost.
+///
+/// # Errors
+/// When the folder cannot be made or read.
+pub fn load_journal(state: &Path) -> io::Result<Journal> {
+    fs::create_dir_all(state)?;
+    let path = state.join(JOURNAL);
+    let json = match fs::read(&path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Journal::default()),
+        Err(error) => return Err(error),
+    };
+    match serde_json::from_slice::<Journal>(&json) {
+        Ok(mut journal) => {
+            journal.bound();
+            Ok(journal)
+        }
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "journal is not valid; it is moved aside, and nothing is quarantined");
+            fs::rename(&path, path.with_extension("json.bad"))?;
+            Ok(Journal::default())
+        }
+    }
+}
+
+/// Saves the journal; a failure is logged, and the next change is another try.
+pub fn save_journal(state: &Path, journal: &Journal) {
+    let path = state.join(JOURNAL);
+    if let Err(error) = write_json(&path, journal) {
+        tracing::error!(path = %path.display(), %error, "journal cannot be written");
+    }
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no file's name"))?;
+    let mut dotted = std::ffi::OsString::from(".");
+    dotted.push(name);
+    dotted.push(".tmp");
+    let temporary = path.with_file_name(dotted);
+    fs::write(&temporary, serde_json::to_vec(value)?)?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use hotbay_api::EntryKey;
+    use hotbay_protocol::Suspect;
+
+    use super::*;
+
+    #[test]
+    fn a_journal_outlives_its_keeper_and_nonsense_is_moved_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let mut journal = load_journal(&state).unwrap();
+        let key = EntryKey::new("shop", "hello").unwrap();
+        journal.quarantine(&Suspect { key, fingerprint: "0f".into(), slot: 0 }, "hangs");
+        save_journal(&state, &journal);
+        let none = VecDeque::new();
+        assert_eq!(load_journal(&state).unwrap().policy(&none), journal.policy(&none));
+        fs::write(state.join(JOURNAL), "{").unwrap();
+        assert_eq!(load_journal(&state).unwrap().policy(&none), Journal::default().policy(&none));
+        assert_eq!(fs::read(state.join("journal.json.bad")).unwrap(), b"{");
+    }
+
+    #[test]
+    fn a_report_that_could_not_be_written_is_written_with_the_next_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("later/report.json");
+        let now = Instant::now();
+        let mut file = ReportFile::new(path.clone(), "0.1".into(), "linux/amd64".into(), now);
+        assert_eq!(file.due(), Some(now + DEBOUNCE));
+        file.write(LocalReport::default());
+        assert_eq!((file.due(), file.failing), (None, true));
+        fs::create_dir(folder.path().join("later")).unwrap();
+        file.touch(now);
+        file.write(LocalReport { engine: 3, ..LocalReport::default() });
+        let report: LocalReport = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let abi = "0.1".to_owned();
+        assert_eq!(
+            report,
+            LocalReport { engine: 3, abi, platform: "linux/amd64".into(), ..LocalReport::default() }
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! What keeper and engine say to each other, and the memory they share.
+//!
+//! ```text
+//! keeper                                     engine
+//!   │ spawn, socket on fd 3                    │
+//!   │ HELLO + listener, memory ───────────────►│
+//!   │ POLICY ─────────────────────────────────►│ loads the bay; PROBE ⇄ PROBED for each new build
+//!   │◄──────────────────────────────── REPORT… │
+//!   │◄────────────────────────────────── READY │
+//!   │ ACTIVATE ───────────────────────────────►│ accepts
+//!   │◄───────────────────────────────── ACTIVE │ (only now is the old engine told to DRAIN)
+//!   │ DRAIN ──────────────────────────────────►│ closes its listener, ends what is in flight
+//!   │◄──────────────────────────────── DRAINED │ exits
+//! ```
+//!
+//! Owns message types, their framing on a `SOCK_SEQPACKET` pair, and the layout of the shared memory. Must not act: `keeper` and
+//! `engine` do. A crash never travels over the socket: the dying engine writes it to the memory.
+
+mod channel;
+mod message;
+mod shared;
+
+pub use channel::{Channel, ChannelError, MAX_MESSAGE};
+pub use message::{DrainKind, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces};
+pub use shared::{CallSlot, Crash, ENGINE_MEMORY_WORDS, EngineMemory, LOADER_SLOT, MAX_MODULES, MAX_SLOTS, Suspect};

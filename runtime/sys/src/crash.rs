@@ -1,0 +1,177 @@
+//! Fatal signals: a record in shared memory, then the end.
+//!
+//! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot and which address to three shared
+//! words, and lets the process die of that signal within milliseconds. It goes on with nothing and unwinds nothing: what a fault left in
+//! the heap, and which locks it holds, nobody can know. The first fault wins. `exit()` and SIGKILL leave no record.
+//!
+//! The handler runs on an alternate stack, or an overflow of the ordinary one would leave no record. Rust's own threads have one; those
+//! that a foreign library makes must call [`ensure_alt_stack`].
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use crate::memory::SharedWords;
+
+const FATAL: [i32; 7] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
+
+/// How many words a record takes: signal, slot + 1, address.
+pub const RECORD_WORDS: usize = 3;
+
+// The handler needs little, but a CPU with AVX-512 or AMX pushes up to 11 KiB of registers for it.
+const ALT_STACK_BYTES: usize = 64 * 1024;
+
+/// The record: `RECORD_WORDS` words that stay mapped for ever. Null before [`install`].
+static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
+/// Set by the first fault.
+static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// This thread's slot + 1. A plain word without destructor, so that the handler may read it.
+    static SLOT: Cell<u64> = const { Cell::new(0) };
+    static ALT_STACK: RefCell<Option<AltStack>> = const { RefCell::new(None) };
+}
+
+/// Catches fatal signals from now on; the record is at `words[offset..]`: `[signal, slot + 1, address]`, the signal written last. The
+/// memory stays mapped as long as the process lives.
+///
+/// # Errors
+/// When the record does not fit into `words`, or the kernel refuses.
+pub fn install(words: SharedWords, offset: usize) -> io::Result<()> {
+    let record = offset
+        .checked_add(RECORD_WORDS)
+        .and_then(|end| words.get(offset..end))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the crash record does not fit"))?;
+    RECORD.store(record.as_ptr().cast_mut(), Ordering::Release);
+    // The handler may run until the very end of the process.
+    std::mem::forget(words);
+    ensure_alt_stack()?;
+    FATAL.iter().try_for_each(|&signal| set_action(signal, on_fatal as *const () as usize))
+}
+
+/// Names the slot that this thread reports in, to be written when a fatal signal hits it.
+pub fn set_slot(slot: Option<usize>) {
+    let word = slot.and_then(|slot| u64::try_from(slot).ok()).map_or(0, |slot| slot + 1);
+    SLOT.with(|cell| cell.set(word));
+}
+
+/// Gives this thread an alternate signal stack if it has none; it goes with the thread.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn ensure_alt_stack() -> io::Result<()> {
+    let mut current = MaybeUninit::<libc::stack_t>::uninit();
+    // SAFETY: with no new stack sigaltstack only writes the current one, a whole stack_t, unless it fails.
+    let current = unsafe {
+        check(libc::sigaltstack(null_mut(), current.as_mut_ptr()))?;
+        current.assume_init()
+    };
+    if current.ss_flags & libc::SS_DISABLE != 0 {
+        let stack = AltStack::new()?;
+        ALT_STACK.with_borrow_mut(|own| *own = Some(stack));
+    }
+    Ok(())
+}
+
+/// An alternate stack in use by this thread, above a page that nobody may touch.
+struct AltStack {
+    start: *mut libc::c_void,
+    bytes: usize,
+}
+
+impl AltStack {
+    fn new() -> io::Result<Self> {
+        // SAFETY: sysconf takes a number.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+        let bytes = ALT_STACK_BYTES + page;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        // SAFETY: a new mapping aliases nothing; its first page is inside it; and the stack that is announced is the rest of it, which stays
+        // mapped until `drop` has taken it back.
+        unsafe {
+            let start = libc::mmap(null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            if start == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            let stack = Self { start, bytes };
+            check(libc::mprotect(start, page, libc::PROT_NONE))?;
+            let usable = libc::stack_t { ss_sp: start.byte_add(page), ss_flags: 0, ss_size: ALT_STACK_BYTES };
+            check(libc::sigaltstack(&usable, null_mut()))?;
+            Ok(stack)
+        }
+    }
+}
+
+impl Drop for AltStack {
+    fn drop(&mut self) {
+        let none = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        // SAFETY: the thread stops using the stack before it is unmapped, and is not on it: destructors run on its ordinary one.
+        unsafe {
+            libc::sigaltstack(&none, null_mut());
+            libc::munmap(self.start, self.bytes);
+        }
+    }
+}
+
+/// Runs inside a fault: only atomics, plain copies and async-signal-safe calls.
+extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let record = RECORD.load(Ordering::Acquire);
+    if !record.is_null() {
+        // SAFETY: `install` stored a pointer to RECORD_WORDS words that stay mapped for ever.
+        let record = unsafe { std::slice::from_raw_parts(record, RECORD_WORDS) };
+        if CLAIMED.swap(true, Ordering::AcqRel) {
+            await_first(&record[0]);
+        } else {
+            // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo_t; only a fault of the kernel's own has an address in it.
+            let address = unsafe { if (*info).si_code > 0 { (*info).si_addr() as u64 } else { 0 } };
+            record[1].store(SLOT.get(), Ordering::Relaxed);
+            record[2].store(address, Ordering::Relaxed);
+            record[0].store(u64::from(signal.unsigned_abs()), Ordering::Release);
+        }
+    }
+    end_by(signal)
+}
+
+/// Another thread faulted first and is writing its record: a matter of nanoseconds, bounded in case it cannot.
+fn await_first(signal: &AtomicU64) {
+    for _ in 0..1_000_000 {
+        if signal.load(Ordering::Acquire) != 0 {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+}
+
+/// Ends the process as the signal would have without a handler, so that its parent sees the signal.
+fn end_by(signal: i32) -> ! {
+    // SAFETY: all of these are async-signal-safe and take plain numbers or a set that sigemptyset has initialised. `_exit` is for a kernel
+    // that let the process live.
+    unsafe {
+        // Writing a core file of an engine's size would hold its clients for seconds.
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        let _ = set_action(signal, libc::SIG_DFL);
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), null_mut());
+        libc::raise(signal);
+        libc::_exit(128 + signal)
+    }
+}
+
+fn set_action(signal: i32, handler: libc::sighandler_t) -> io::Result<()> {
+    // SAFETY: a zeroed sigaction is a valid one; the handler is SIG_DFL or has the signature that SA_SIGINFO promises.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigemptyset(&mut action.sa_mask);
+        check(libc::sigaction(signal, &action, null_mut()))
+    }
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

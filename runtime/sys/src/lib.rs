@@ -1,0 +1,16 @@
+//! The system calls that Hotbay makes, each behind a safe function.
+//!
+//! Owns the `unsafe` of the runtime outside the ABI and the loader: signals, shared memory, spawning, descriptors over sockets. Must not
+//! decide anything nor know what Hotbay is: `keeper` and `engine` do. The modules that need `unsafe` are named here; the others are held to
+//! the workspace's denial.
+
+#[allow(unsafe_code)]
+pub mod crash;
+pub mod listener;
+#[allow(unsafe_code)]
+pub mod memory;
+#[allow(unsafe_code)]
+pub mod process;
+pub mod seqpacket;
+#[allow(unsafe_code)]
+pub mod signals;

@@ -1,0 +1,201 @@
+//! Children of a real process: what they inherit, how they die, what they leave.
+//!
+//! The children are this binary again, with their role in a variable. Reaping takes every child of the process, so one test does all of it.
+
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use hotbay_sys::memory::{self, SharedWords};
+use hotbay_sys::process::{self, Ended, Ending};
+use hotbay_sys::{crash, seqpacket};
+use libtest_mimic::{Arguments, Trial};
+
+const ROLE: &str = "HOTBAY_SYS_TEST_ROLE";
+
+fn command(role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(ROLE, role).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
+fn main() -> ExitCode {
+    if let Ok(role) = std::env::var(ROLE) {
+        child(&role);
+        return ExitCode::SUCCESS;
+    }
+    let tests = vec![
+        Trial::test("children_crash_exit_and_die_as_their_parent_reads_it", || {
+            crashes_leave_a_record();
+            ends_are_told_apart();
+            orphans_become_ours();
+            Ok(())
+        }),
+        Trial::test("init_and_groups_of_all_are_never_signalled", || {
+            init_and_groups_of_all_are_never_signalled();
+            Ok(())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
+
+/// The other side of these tests.
+fn child(role: &str) {
+    let socket = process::inherited_socket().unwrap();
+    let mut buffer = [0; 64];
+    let (_, fds) = seqpacket::receive(socket.as_fd(), &mut buffer).unwrap();
+    let words = SharedWords::map(&fds[0]).unwrap();
+    crash::install(words, 16).unwrap();
+    crash::set_slot(Some(5));
+    match role {
+        // SAFETY: none; the fault is the point.
+        "null" => unsafe { std::ptr::null_mut::<u64>().wrapping_add(1).write_volatile(1) },
+        "abort" => std::process::abort(),
+        "overflow" => assert_eq!(overflow(1), 0),
+        "foreign" => foreign_thread(),
+        "exit" => std::process::exit(7),
+        "hang" => {
+            let _ = seqpacket::receive(socket.as_fd(), &mut buffer);
+        }
+        other => panic!("no such role: {other}"),
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn overflow(depth: u64) -> u64 {
+    let frame = std::hint::black_box([depth; 128]);
+    overflow(frame[7] + 1) + frame[9]
+}
+
+/// Overflows the stack of a thread that std did not make.
+fn foreign_thread() {
+    extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+        crash::ensure_alt_stack().unwrap();
+        crash::set_slot(Some(9));
+        overflow(1);
+        std::ptr::null_mut()
+    }
+    // SAFETY: `run` has the signature of a thread's start and uses no argument; null attributes are the defaults.
+    unsafe {
+        let mut thread = std::mem::zeroed();
+        assert_eq!(libc::pthread_create(&mut thread, std::ptr::null(), run, std::ptr::null_mut()), 0);
+        libc::pthread_join(thread, std::ptr::null_mut());
+    }
+}
+
+struct Fixture {
+    pid: i32,
+    socket: OwnedFd,
+    words: SharedWords,
+    stdout: ChildStdout,
+}
+
+fn start(role: &str) -> Fixture {
+    let (ours, theirs) = seqpacket::pair().unwrap();
+    let memory = memory::create("crash", 64).unwrap();
+    let child = process::spawn(command(role), Some(theirs)).unwrap();
+    seqpacket::send(ours.as_fd(), b"memory", &[memory.as_fd()]).unwrap();
+    Fixture {
+        pid: child.pid,
+        socket: ours,
+        words: SharedWords::map(&memory).unwrap(),
+        stdout: child.stdout.unwrap(),
+    }
+}
+
+fn reap(pid: i32) -> Ending {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        match process::reap().unwrap() {
+            Some(Ended { pid: ended, how }) if ended == pid => return how,
+            Some(other) => panic!("{other:?} is not our child"),
+            None => std::thread::yield_now(),
+        }
+    }
+    panic!("child {pid} did not end in 60 s");
+}
+
+/// Waits until the child and all who inherited its output have closed it.
+fn await_end(stdout: &mut ChildStdout) {
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+}
+
+fn crashes_leave_a_record() {
+    let crashes = [
+        ("null", libc::SIGSEGV, 5),
+        ("abort", libc::SIGABRT, 5),
+        ("overflow", libc::SIGSEGV, 5),
+        ("foreign", libc::SIGSEGV, 9),
+    ];
+    for (role, signal, slot) in crashes {
+        let mut child = start(role);
+        await_end(&mut child.stdout);
+        assert_eq!(reap(child.pid), Ending::Signaled(signal), "{role}: how it ended");
+        let record = [16, 17, 18].map(|index: usize| child.words[index].load(Ordering::Acquire));
+        assert_eq!(record[..2], [u64::from(signal.unsigned_abs()), slot + 1], "{role}: its record");
+        match role {
+            "null" => assert_eq!(record[2], 8, "{role}: the address"),
+            "abort" => assert_eq!(record[2], 0, "{role}: a signal sent by a process has no address"),
+            _ => assert_ne!(record[2], 0, "{role}: the address"),
+        }
+    }
+}
+
+fn ends_are_told_apart() {
+    let mut child = start("exit");
+    await_end(&mut child.stdout);
+    assert_eq!(reap(child.pid), Ending::Exited(7));
+    assert_eq!(child.words[16].load(Ordering::Acquire), 0, "exit() leaves no record");
+
+    let mut child = start("hang");
+    assert_eq!(process::reap().unwrap(), None, "a child that runs is not reaped");
+    process::kill_group(child.pid).unwrap();
+    await_end(&mut child.stdout);
+    assert_eq!(reap(child.pid), Ending::Signaled(libc::SIGKILL));
+    process::kill_group(child.pid).unwrap();
+
+    let child = start("hang");
+    drop(child.socket);
+    assert_eq!(reap(child.pid), Ending::Exited(0), "it sees its socket closed");
+    assert_eq!(process::reap().unwrap(), None, "no children is no error");
+
+    assert!(process::spawn(Command::new("/does/not/exist"), None).is_err(), "a failed exec is told");
+}
+
+fn orphans_become_ours() {
+    process::become_subreaper().unwrap();
+    // The second one leads a group of its own and so outlives the group that is killed with its leader.
+    let (mut shell, orphan) = shell("sleep 60 & echo $!; setsid sh -c 'echo $$; exec sleep 60' & wait");
+    process::kill(shell.pid).unwrap();
+    assert_eq!(reap(shell.pid), Ending::Signaled(libc::SIGKILL));
+    assert_eq!(
+        reap(orphan[0]),
+        Ending::Signaled(libc::SIGKILL),
+        "an orphan in the group dies with its leader"
+    );
+    assert_eq!(process::reap().unwrap(), None, "an orphan that left the group goes on");
+    process::kill(orphan[1]).unwrap();
+    assert_eq!(reap(orphan[1]), Ending::Signaled(libc::SIGKILL), "and is ours to reap");
+    await_end(&mut shell.stdout.take().unwrap());
+}
+
+/// A shell that runs `script`, and the process ids that it prints first.
+fn shell(script: &str) -> (process::Spawned, Vec<i32>) {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).stdout(Stdio::piped());
+    let mut shell = process::spawn(command, None).unwrap();
+    let stdout = BufReader::new(shell.stdout.as_mut().unwrap());
+    let pids = stdout.lines().take(2).map(|line| line.unwrap().parse().unwrap()).collect();
+    (shell, pids)
+}
+
+fn init_and_groups_of_all_are_never_signalled() {
+    for pid in [0, 1] {
+        assert!(process::kill(pid).is_err());
+        assert!(process::kill_group(pid).is_err());
+    }
+}
