@@ -1,0 +1,327 @@
+//! The engine's control loop: hears keeper, bay and preparations, and has everything follow.
+//!
+//! Owns the order in which things happen: a table is published before it is reported, READY is said once, a draining engine removes but never
+//! loads. Runs on a thread of its own, so that requests cannot hold it up, nor it them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use hotbay_api::{EntryKey, EntryReport, EntryState, Reason, Trouble};
+use hotbay_bay::Scan;
+use hotbay_loader::{Hang, Instance, Loader};
+use hotbay_protocol::{EngineMemory, MAX_MODULES, ReportPiece, ToEngine, ToKeeper, Want, pieces};
+use tokio::sync::mpsc;
+
+use crate::link::Link;
+use crate::modules::{Active, Change, Failure, Job, Modules};
+use crate::prepare::{Handlers, Prepared, Preparer};
+use crate::serve::Server;
+use crate::table::{Claim, Routes};
+
+/// How often hanging loads are looked for and failed starts are tried again.
+const TICK: Duration = Duration::from_millis(250);
+/// Retired images that may stay mapped: at 260 to 943 KiB each (facts: native modules) some 30 MiB.
+const RETIRED_BUDGET: usize = 64;
+/// Bytes of JSON in one piece of a report, well below a packet.
+const PIECE: usize = 48 * 1024;
+
+/// What serves, as the table sees it.
+struct Serving {
+    instance: Arc<Instance>,
+    handlers: Arc<Handlers>,
+    in_flight: Arc<AtomicU32>,
+}
+
+type Done = (Job, Result<Prepared, Failure>);
+
+pub(crate) struct Control {
+    link: Arc<Link>,
+    loader: Arc<Loader>,
+    preparer: Arc<Preparer>,
+    server: Arc<Server>,
+    listener: Option<TcpListener>,
+    memory: EngineMemory,
+    modules: Modules<Serving>,
+    trouble: Option<Trouble>,
+    rows: HashMap<EntryKey, usize>,
+    reported: BTreeMap<EntryKey, EntryReport>,
+    reported_trouble: Option<Trouble>,
+    begun: bool,
+    ready: bool,
+    draining: bool,
+    wanted: bool,
+    done_tx: mpsc::UnboundedSender<Done>,
+    done: mpsc::UnboundedReceiver<Done>,
+}
+
+impl Control {
+    pub fn new(
+        link: Arc<Link>,
+        loader: Arc<Loader>,
+        preparer: Arc<Preparer>,
+        server: Server,
+        listener: TcpListener,
+        memory: EngineMemory,
+    ) -> Self {
+        // Unbounded, but for each entry at most one job is under way.
+        let (done_tx, done) = mpsc::unbounded_channel();
+        Self {
+            link,
+            loader,
+            preparer,
+            server: Arc::new(server),
+            listener: Some(listener),
+            memory,
+            modules: Modules::default(),
+            trouble: None,
+            rows: HashMap::new(),
+            reported: BTreeMap::new(),
+            reported_trouble: None,
+            begun: false,
+            ready: false,
+            draining: false,
+            wanted: false,
+            done_tx,
+            done,
+        }
+    }
+
+    /// Runs until the engine has drained, or its keeper is gone.
+    pub async fn run(mut self, mut messages: mpsc::Receiver<ToEngine>, mut scans: mpsc::Receiver<Scan>) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            // The bay waits for POLICY: nothing is loaded before it is known what must not be.
+            let begun = self.begun;
+            let mut dirty = false;
+            tokio::select! {
+                message = messages.recv() => match message {
+                    None => return,
+                    Some(ToEngine::Drain { kind, deadline_ms }) => {
+                        self.draining = true;
+                        let deadline = Duration::from_millis(deadline_ms);
+                        return self.drain(kind, deadline, messages, scans).await;
+                    }
+                    Some(message) => self.hear(message),
+                },
+                Some(scan) = scans.recv(), if begun => dirty |= self.take_scan(&scan),
+                Some(done) = self.done.recv() => dirty |= self.take_done(done),
+                _ = tick.tick() => self.watch(),
+            }
+            // Everything that is there already goes into the same table.
+            while let Ok(done) = self.done.try_recv() {
+                dirty |= self.take_done(done);
+            }
+            self.follow(dirty);
+        }
+    }
+
+    /// Serves what is in flight to its end. Removals still take effect; nothing is loaded.
+    async fn drain(
+        mut self,
+        kind: hotbay_protocol::DrainKind,
+        deadline: Duration,
+        mut messages: mpsc::Receiver<ToEngine>,
+        mut scans: mpsc::Receiver<Scan>,
+    ) {
+        let server = Arc::clone(&self.server);
+        let mut drained = std::pin::pin!(server.drain(kind, deadline));
+        let cut = loop {
+            tokio::select! {
+                cut = drained.as_mut() => break cut,
+                message = messages.recv() => match message {
+                    None => return,
+                    // In more of a hurry than before.
+                    Some(ToEngine::Drain { kind, deadline_ms }) => {
+                        drained.set(server.drain(kind, Duration::from_millis(deadline_ms)));
+                    }
+                    Some(message) => self.hear(message),
+                },
+                Some(scan) = scans.recv() => {
+                    let dirty = self.take_scan(&scan);
+                    self.follow(dirty);
+                }
+            }
+        };
+        self.link.send(&ToKeeper::Drained { cut: u32::try_from(cut).unwrap_or(u32::MAX) });
+    }
+
+    fn hear(&mut self, message: ToEngine) {
+        match message {
+            ToEngine::Policy { quarantined, verified } => {
+                self.link.trust(verified);
+                self.modules.quarantine(quarantined);
+                self.begun = true;
+            }
+            ToEngine::Activate => self.activate(),
+            ToEngine::Probed(probe) => self.link.probed(probe),
+            ToEngine::Ping(number) => self.link.send(&ToKeeper::Pong(number)),
+            ToEngine::Hello { .. } | ToEngine::Drain { .. } => tracing::warn!("the keeper repeats itself"),
+        }
+    }
+
+    fn activate(&mut self) {
+        let Some(listener) = self.listener.take() else { return };
+        match self.server.activate(listener) {
+            Ok(()) => self.link.send(&ToKeeper::Active),
+            // Without ACTIVE the keeper keeps the old engine.
+            Err(error) => tracing::error!(%error, "failed to begin accepting"),
+        }
+    }
+
+    fn take_scan(&mut self, scan: &Scan) -> bool {
+        self.trouble = scan.trouble.clone();
+        for problem in scan.problems.iter().filter(|problem| problem.key.is_none()) {
+            tracing::warn!(reason = %problem.reason, "{}", problem.message);
+        }
+        let gone: Vec<_> =
+            self.modules.active().map(|(entry, _)| entry.key()).filter(|key| !scan.entries.contains_key(key)).collect();
+        let dirty = self.modules.apply(scan);
+        for key in gone {
+            tracing::info!(module = %key, "unloaded");
+        }
+        dirty
+    }
+
+    fn take_done(&mut self, (job, result): Done) -> bool {
+        match result {
+            Ok(Prepared { instance, digest, handlers }) => {
+                let serving = Serving { instance: Arc::new(instance), handlers, in_flight: Arc::default() };
+                let change = self.modules.succeeded(&job, serving, digest);
+                let word = match change {
+                    Change::Unwanted => return false,
+                    Change::Loaded => "loaded",
+                    Change::Swapped => "swapped",
+                };
+                tracing::info!(module = %job.key, revision = job.revision.revision, "{word}");
+                true
+            }
+            Err(failure) => {
+                let Trouble { reason, message } = failure.trouble.clone();
+                if self.modules.failed(&job, failure, Instant::now()) {
+                    tracing::warn!(module = %job.key, revision = job.revision.revision, %reason, "failed: {message}");
+                }
+                false
+            }
+        }
+    }
+
+    /// Brings everything in line with what was heard: jobs, table, report, READY.
+    fn follow(&mut self, dirty: bool) {
+        let mut dirty = dirty;
+        if self.begun && !self.draining {
+            let (jobs, changed) = self.modules.decide(Instant::now());
+            dirty |= changed;
+            jobs.into_iter().for_each(|job| self.prepare(job));
+        }
+        if dirty {
+            self.publish();
+        }
+        self.report();
+        if !self.ready && self.modules.is_settled() {
+            self.ready = true;
+            let ok = self.reported.values().filter(|report| report.state == EntryState::Active).count();
+            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            self.link.send(&ToKeeper::Ready { ok: count(ok), failed: count(self.reported.len() - ok) });
+        }
+    }
+
+    fn prepare(&mut self, job: Job) {
+        let row = self.row(&job.key);
+        let (preparer, done) = (Arc::clone(&self.preparer), self.done_tx.clone());
+        tokio::spawn(async move {
+            let result = preparer.prepare(&job, row as u64).await;
+            // The loop is gone only when the process ends.
+            let _ = done.send((job, result));
+        });
+    }
+
+    /// The module's row in the engine's memory; 0 is shared by all that come after the last.
+    fn row(&mut self, key: &EntryKey) -> usize {
+        let next = self.rows.len() + 1;
+        if let Some(&row) = self.rows.get(key) {
+            return row;
+        }
+        if next >= MAX_MODULES {
+            return 0;
+        }
+        self.memory.name_module(next, key);
+        self.rows.insert(key.clone(), next);
+        next
+    }
+
+    fn publish(&mut self) {
+        let claims = self.modules.active().map(|(entry, active)| claim(entry.precedence(), active)).collect();
+        let (routes, lost) = Routes::build(claims);
+        self.server.publish(routes);
+        let lost = lost.into_iter().map(|lost| {
+            let message = format!("{} belongs to the older module {}", lost.claim, lost.owner);
+            (lost.key, Trouble { reason: Reason::RouteConflict, message })
+        });
+        self.modules.set_lost(lost.collect());
+    }
+
+    /// Tells the keeper what has changed.
+    fn report(&mut self) {
+        if !self.begun {
+            return;
+        }
+        let reports = self.modules.reports();
+        let first = self.reported.is_empty();
+        let changed: Vec<EntryReport> =
+            reports.iter().filter(|(key, report)| self.reported.get(*key) != Some(report)).map(|(_, report)| report.clone()).collect();
+        let removed: Vec<EntryKey> = self.reported.keys().filter(|key| !reports.contains_key(*key)).cloned().collect();
+        if changed.is_empty() && removed.is_empty() && self.trouble == self.reported_trouble {
+            return;
+        }
+        let mut restart = first;
+        let mut cut = pieces(changed, PIECE);
+        if cut.is_empty() {
+            cut.push(Vec::new());
+        }
+        let mut removed = pieces(removed, PIECE).into_iter();
+        for entries in cut {
+            let removed = removed.next().unwrap_or_default();
+            let trouble = self.trouble.clone();
+            self.link.send(&ToKeeper::Report(ReportPiece { restart, entries, removed, trouble }));
+            restart = false;
+        }
+        for removed in removed {
+            let trouble = self.trouble.clone();
+            self.link.send(&ToKeeper::Report(ReportPiece { removed, trouble, ..ReportPiece::default() }));
+        }
+        self.reported = reports;
+        self.reported_trouble = self.trouble.clone();
+    }
+
+    /// Looks for calls that do not return, and for too much retired code.
+    fn watch(&mut self) {
+        match self.loader.watch() {
+            Some(Hang::Linker) => self.link.send(&ToKeeper::Want(Want::LoaderHangs)),
+            Some(Hang::Module) => tracing::warn!("a module holds the loader thread; another one goes on"),
+            None => {}
+        }
+        let (_mapped, retired) = self.loader.images();
+        if retired > RETIRED_BUDGET && !self.wanted {
+            self.wanted = true;
+            self.link.send(&ToKeeper::Want(Want::Retired));
+        }
+    }
+}
+
+fn claim(precedence: hotbay_api::Precedence, active: &Active<Serving>) -> Claim<'_> {
+    let Serving { instance, handlers, in_flight } = &active.instance;
+    let index = |name: &String| handlers.iter().position(|known| known == name);
+    let routes = active.revision.routes.iter();
+    let routes = routes.filter_map(|route| Some((route, u32::try_from(index(&route.handler)?).ok()?)));
+    Claim {
+        precedence,
+        routes: routes.collect(),
+        instance: Arc::clone(instance),
+        timeout: active.revision.timeouts.request.0,
+        limits: active.revision.limits.clone(),
+        in_flight: Arc::clone(in_flight),
+    }
+}

@@ -1,0 +1,182 @@
+//! The state machine, step by step; an instance is a number.
+
+use hotbay_api::{Blob, EntryId, Limits, Platform, Timeouts};
+use hotbay_bay::Problem;
+
+use super::*;
+
+fn revision(name: &str) -> Revision {
+    Revision {
+        revision: name.into(),
+        blobs: vec![Blob { platform: Platform::current(), digest: Digest::of(name.as_bytes()), size: 1 }],
+        routes: vec![],
+        config: serde_json::json!({}),
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+fn key() -> EntryKey {
+    EntryKey::new("ns", "m").unwrap()
+}
+
+/// A bay that holds one entry with these revisions, the wanted one first.
+fn bay(revisions: &[&str]) -> Scan {
+    let entry = Entry {
+        version: 1,
+        id: EntryId { namespace: "ns".into(), name: "m".into(), uid: String::new() },
+        created: "2026-01-01T00:00:00Z".into(),
+        sequence: Some(1),
+        revisions: revisions.iter().map(|name| revision(name)).collect(),
+    };
+    Scan { entries: [(key(), Arc::new(entry))].into(), ..Scan::default() }
+}
+
+struct Case {
+    modules: Modules<u32>,
+    now: Instant,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self { modules: Modules::default(), now: Instant::now() }
+    }
+
+    fn apply(&mut self, scan: &Scan) -> Vec<String> {
+        self.modules.apply(scan);
+        self.jobs()
+    }
+
+    fn jobs(&mut self) -> Vec<String> {
+        self.modules.decide(self.now).0.into_iter().map(|job| job.revision.revision).collect()
+    }
+
+    fn job(&self, name: &str) -> Job {
+        Job { key: key(), fingerprint: revision(name).fingerprint(), revision: revision(name) }
+    }
+
+    fn succeed(&mut self, name: &str) -> Change {
+        self.modules.succeeded(&self.job(name), 1, Digest::of(name.as_bytes()))
+    }
+
+    fn fail(&mut self, name: &str, reason: Reason) -> bool {
+        self.modules.failed(&self.job(name), Failure::new(reason, "why"), self.now)
+    }
+
+    /// State, what serves, and the failure's reason.
+    fn report(&self) -> (EntryState, Option<String>, Option<Reason>) {
+        let report = self.modules.reports().remove(&key()).unwrap();
+        (report.state, report.serving.map(|serving| serving.revision), report.failure.map(|failure| failure.reason))
+    }
+}
+
+#[test]
+fn a_new_entry_is_prepared_once_and_then_serves() {
+    let mut case = Case::new();
+    assert!(!case.modules.is_settled(), "nothing is known before the first scan");
+    assert_eq!(case.apply(&bay(&["v1"])), ["v1"]);
+    assert_eq!(case.jobs(), [""; 0], "it is under way");
+    assert_eq!(case.report(), (EntryState::Pending, None, None));
+    assert!(!case.modules.is_settled());
+    assert_eq!(case.succeed("v1"), Change::Loaded);
+    assert_eq!(case.report(), (EntryState::Active, Some("v1".into()), None));
+    assert!(case.modules.is_settled());
+}
+
+#[test]
+fn a_failed_update_leaves_the_old_one_serving_with_a_reason() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v2"]);
+    assert!(case.fail("v2", Reason::ProbeCrashed));
+    assert_eq!(case.jobs(), [""; 0], "v1 serves, and v2 cannot succeed");
+    assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::ProbeCrashed)));
+}
+
+#[test]
+fn a_pod_that_starts_with_a_bad_revision_serves_the_last_good_one() {
+    let mut case = Case::new();
+    assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v2"]);
+    case.fail("v2", Reason::StartFailed);
+    assert_eq!(case.jobs(), ["v1"]);
+    case.succeed("v1");
+    assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::StartFailed)));
+}
+
+#[test]
+fn going_back_while_the_new_one_is_prepared_drops_it() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    case.apply(&bay(&["v2", "v1"]));
+    assert_eq!(case.apply(&bay(&["v1"])), [""; 0]);
+    assert_eq!(case.succeed("v2"), Change::Unwanted);
+    assert_eq!(case.report(), (EntryState::Active, Some("v1".into()), None));
+}
+
+#[test]
+fn a_revision_that_comes_back_is_tried_again() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    case.apply(&bay(&["v2", "v1"]));
+    case.fail("v2", Reason::ProbeTimeout);
+    case.apply(&bay(&["v1"]));
+    assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v2"]);
+}
+
+#[test]
+fn a_missing_blob_is_tried_again_when_blobs_have_changed_and_a_failed_start_after_a_pause() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.fail("v1", Reason::Incomplete);
+    assert_eq!(case.jobs(), [""; 0]);
+    assert_eq!(case.apply(&Scan { blobs_version: 1, ..bay(&["v1"]) }), ["v1"]);
+    case.fail("v1", Reason::StartFailed);
+    assert_eq!(case.jobs(), [""; 0]);
+    case.now += RETRY_MIN * 2;
+    assert_eq!(case.jobs(), ["v1"]);
+}
+
+#[test]
+fn what_is_in_quarantine_is_not_loaded_and_says_so() {
+    let mut case = Case::new();
+    let fingerprint = revision("v2").fingerprint();
+    case.modules.quarantine(vec![Quarantine { key: key(), fingerprint, message: String::new() }]);
+    assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v1"]);
+    case.succeed("v1");
+    assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::Quarantined)));
+}
+
+#[test]
+fn an_entry_that_is_gone_is_forgotten_and_one_that_broke_is_kept() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    let problem = Problem {
+        key: Some(key()),
+        file: "ns.m.module.json".into(),
+        reason: Reason::EntryVersion,
+        message: "newer".into(),
+    };
+    case.apply(&Scan { problems: vec![problem], ..bay(&["v1"]) });
+    assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::EntryVersion)));
+    assert!(case.modules.apply(&Scan::default()), "a module that served is gone");
+    assert!(case.modules.reports().is_empty());
+}
+
+#[test]
+fn new_limits_need_no_new_instance() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    let mut scan = bay(&["v1"]);
+    let mut entry = Entry::clone(&scan.entries[&key()]);
+    entry.revisions[0].limits.max_concurrent_requests = 1;
+    scan.entries.insert(key(), Arc::new(entry));
+    case.modules.apply(&scan);
+    let (jobs, changed) = case.modules.decide(case.now);
+    assert_eq!((jobs.len(), changed), (0, true));
+    assert_eq!(case.modules.active().next().unwrap().1.revision.limits.max_concurrent_requests, 1);
+}

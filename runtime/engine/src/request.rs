@@ -1,0 +1,179 @@
+//! One request: look up, limit, call, answer.
+//!
+//! Owns what a client sees when there is no answer: a short text and a status, never the reason, which goes to the log. Must not touch the table or an
+//! instance's life.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hotbay_loader::{Answer, Body, CallFailure, Captures, DropReason, Incoming, Started};
+use hotbay_protocol::EngineMemory;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming as RequestBody;
+
+use crate::table::{Found, Routes, Target};
+
+/// A body up to this length that has come with the head is handed to the module in one piece.
+const INLINE_BODY: u64 = 64 * 1024;
+/// The row that counts requests which no module answered.
+const NO_MODULE: usize = 0;
+
+/// The client is to see a cut connection, not an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the module aborted the call")]
+pub(crate) struct Cut;
+
+/// Answers one request by the routes of this moment.
+pub(crate) async fn answer(
+    request: Request<RequestBody>,
+    routes: &Routes,
+    memory: &EngineMemory,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let (row, result) = match find(&request, routes) {
+        Found::Target(target, captures) => {
+            let row = usize::try_from(target.instance.row()).unwrap_or(NO_MODULE);
+            (row, call(request, &Arc::clone(target), captures).await)
+        }
+        Found::MethodNotAllowed(allow) => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            response.headers_mut().insert(header::ALLOW, allow);
+            (NO_MODULE, Ok(response))
+        }
+        Found::Nothing => (NO_MODULE, Ok(text(StatusCode::NOT_FOUND, "not found\n"))),
+    };
+    let class = result.as_ref().map_or(5, |response| response.status().as_u16() / 100);
+    memory.answers(row, class).fetch_add(1, Ordering::Relaxed);
+    result
+}
+
+fn find<'r>(request: &Request<RequestBody>, routes: &'r Routes) -> Found<'r> {
+    let uri = request.uri();
+    let from_header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(http::uri::Authority::as_str).or_else(from_header);
+    routes.find(host, request.method(), uri.path())
+}
+
+async fn call(
+    request: Request<RequestBody>,
+    target: &Arc<Target>,
+    captures: Captures,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let Some(_in_flight) = target.enter() else { return Ok(busy()) };
+    let (parts, body) = request.into_parts();
+    let expects = parts.headers.contains_key(header::EXPECT);
+    let body = match take_body(body, expects, target.limits.max_request_body_bytes).await {
+        Ok(body) => body,
+        Err(status) => return Ok(text(status, "the request's body is too large or broken\n")),
+    };
+    let incoming = Incoming { parts, handler: target.handler, captures, body };
+    let result = match hotbay_loader::start(&target.instance, incoming) {
+        Started::Done(result) => result,
+        Started::Pending(mut call) => match tokio::time::timeout(target.timeout, &mut call).await {
+            Ok(result) => result,
+            Err(_elapsed) => {
+                call.set_end(DropReason::Timeout);
+                tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
+                return Ok(text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n"));
+            }
+        },
+    };
+    match result {
+        Ok(answer) => Ok(response(answer)),
+        Err(failure) => failed(&failure, target),
+    }
+}
+
+/// The module's answer as a response. `hyper` adds date and length.
+fn response(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Full<Bytes>>, Cut> {
+    tracing::warn!(module = %target.key, error = %failure, "a request failed");
+    match failure {
+        CallFailure::Aborted => Err(Cut),
+        CallFailure::NoHandles => Ok(busy()),
+        CallFailure::Panicked(_) | CallFailure::Failed { .. } | CallFailure::NoAnswer => {
+            Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n"))
+        }
+    }
+}
+
+/// The body whole if it has come with the head, else as a stream that ends at the module's limit.
+async fn take_body(mut body: RequestBody, expects: bool, limit: u64) -> Result<Body, StatusCode> {
+    if body.is_end_stream() {
+        return Ok(Body::Whole(Bytes::new()));
+    }
+    let length = body.size_hint().exact();
+    if length.is_some_and(|length| length > limit) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let mut first = None;
+    // Asking for the first piece sends "100 Continue", which is the module's to decide when a client waits for it.
+    if !expects && length.is_some_and(|length| length <= INLINE_BODY) {
+        first = first_piece(&mut body).await?;
+        if first.as_ref().map(|piece| piece.len() as u64) == length {
+            return Ok(Body::Whole(first.unwrap_or_default()));
+        }
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(Body::Stream(Limited::new(Resumed { first, rest: body }, limit).boxed_unsync()))
+}
+
+/// A body of which one piece was taken before.
+struct Resumed {
+    first: Option<Bytes>,
+    rest: RequestBody,
+}
+
+impl http_body::Body for Resumed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.first.take() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+}
+
+/// The piece that lies ready, if one does.
+async fn first_piece(body: &mut RequestBody) -> Result<Option<Bytes>, StatusCode> {
+    let polled = poll_fn(|cx| {
+        Poll::Ready(match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => None,
+        })
+    });
+    match polled.await {
+        None => Ok(None),
+        Some(Ok(frame)) => Ok(frame.into_data().ok()),
+        Some(Err(_)) => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn busy() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests are in flight\n");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn text(status: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(words.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

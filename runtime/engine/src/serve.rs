@@ -1,0 +1,191 @@
+//! The accept loop, and every connection that came through it.
+//!
+//! Owns the listener while the engine is active, the list of connections, and the drain. Must not decide when to drain: the keeper does.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hotbay_protocol::{DrainKind, EngineMemory};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::connection::{self, Conn, Phase};
+use crate::table::Routes;
+
+/// How often connections are looked through, in seconds; also the step of the clock that they are judged by.
+const SWEEP: u32 = 1;
+/// How long a request's head may take. As nginx's client_header_timeout, halved.
+const HEAD_SECS: u32 = 30;
+/// How long a connection may say nothing: longer than the usual proxies keep theirs, so that they close first.
+const IDLE_SECS: u32 = 620;
+/// After a failed accept (no descriptors left) the next one comes this much later.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub routes: ArcSwap<Routes>,
+    pub memory: EngineMemory,
+    clock: AtomicU32,
+}
+
+impl Shared {
+    /// Seconds since the engine began, to the step of the sweep.
+    pub fn now(&self) -> u32 {
+        self.clock.load(Ordering::Relaxed)
+    }
+}
+
+/// Accepts and serves, on the workers' runtime.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    workers: Handle,
+    conns: Arc<Conns>,
+    accepting: Mutex<Option<AbortHandle>>,
+}
+
+/// The open connections.
+#[derive(Debug)]
+struct Conns {
+    next: AtomicU64,
+    open: Mutex<Open>,
+    count: watch::Sender<usize>,
+}
+
+/// Under one lock, so that a connection which comes while a drain begins learns of it.
+#[derive(Debug, Default)]
+struct Open {
+    phase: Phase,
+    conns: HashMap<u64, Arc<Conn>>,
+}
+
+impl Conns {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(self: &Arc<Self>) -> Registered {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut open = self.open();
+        let conn = Arc::new(Conn::new(open.phase));
+        open.conns.insert(id, Arc::clone(&conn));
+        self.count.send_replace(open.conns.len());
+        Registered { id, conn, conns: Arc::clone(self) }
+    }
+
+    /// Moves every connection on, also those still to come.
+    fn move_to(&self, phase: Phase) {
+        let mut open = self.open();
+        open.phase = open.phase.max(phase);
+        open.conns.values().for_each(|conn| conn.move_to(phase));
+    }
+
+    fn cut_stale(&self, now: u32) {
+        let open = self.open();
+        let stale = open.conns.values().filter(|conn| conn.is_stale(now, HEAD_SECS, IDLE_SECS));
+        stale.for_each(|conn| conn.move_to(Phase::Cut));
+    }
+}
+
+/// A connection's place in the list, left however it ends.
+struct Registered {
+    id: u64,
+    conn: Arc<Conn>,
+    conns: Arc<Conns>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut open = self.conns.open();
+        open.conns.remove(&self.id);
+        self.conns.count.send_replace(open.conns.len());
+    }
+}
+
+impl Server {
+    pub fn new(memory: EngineMemory, workers: Handle) -> Self {
+        let shared = Arc::new(Shared { routes: ArcSwap::default(), memory, clock: AtomicU32::new(0) });
+        let conns =
+            Arc::new(Conns { next: AtomicU64::new(0), open: Mutex::default(), count: watch::Sender::new(0) });
+        workers.spawn(sweep(Arc::clone(&shared), Arc::clone(&conns)));
+        Self { shared, workers, conns, accepting: Mutex::default() }
+    }
+
+    /// Publishes a table; requests that are in flight keep theirs.
+    pub fn publish(&self, routes: Routes) {
+        self.shared.routes.store(Arc::new(routes));
+    }
+
+    /// Begins to accept; on return the listener is in the poll set.
+    ///
+    /// # Errors
+    /// When the kernel refuses to watch the listener.
+    pub fn activate(&self, listener: TcpListener) -> std::io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _in_runtime = self.workers.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (shared, conns) = (Arc::clone(&self.shared), Arc::clone(&self.conns));
+        let accepting = self.workers.spawn(accept(listener, shared, conns)).abort_handle();
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner).replace(accepting);
+        Ok(())
+    }
+
+    /// Stops accepting, lets connections end, and cuts those that are left at the deadline. Says how many those were.
+    pub async fn drain(&self, kind: DrainKind, deadline: Duration) -> usize {
+        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            accepting.abort();
+        }
+        let phase = match kind {
+            DrainKind::Graceful => Phase::Last,
+            DrainKind::Short => Phase::Idle,
+        };
+        self.conns.move_to(phase);
+        let mut count = self.conns.count.subscribe();
+        if tokio::time::timeout(deadline, count.wait_for(|&count| count == 0)).await.is_ok() {
+            return 0;
+        }
+        let cut = *count.borrow();
+        self.conns.move_to(Phase::Cut);
+        // Dropping calls runs module code, which may not return: the engine's end does not wait for it.
+        let _all_gone = tokio::time::timeout(Duration::from_secs(1), count.wait_for(|&count| count == 0)).await;
+        cut
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, conns: Arc<Conns>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                // Answers are written whole; waiting for more to send would only delay them.
+                let _ = stream.set_nodelay(true);
+                let registered = conns.insert();
+                let shared = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    connection::serve(stream, &registered.conn, &shared).await;
+                    drop(registered);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Ends connections that say nothing. One look a second costs nothing a request; a timer each would (1,800 instructions with hyper's own).
+async fn sweep(shared: Arc<Shared>, conns: Arc<Conns>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(u64::from(SWEEP)));
+    loop {
+        tick.tick().await;
+        let now = shared.clock.fetch_add(SWEEP, Ordering::Relaxed) + SWEEP;
+        conns.cut_stale(now);
+    }
+}

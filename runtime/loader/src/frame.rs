@@ -1,0 +1,185 @@
+//! A request as the module sees it: C views over the request that hyper parsed.
+//!
+//! Owns both the request and the views on it, in one box that does not move, until the call is dropped. Must not copy bytes: every view points
+//! into hyper's buffers.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hotbay_abi::{Header, REQ_BODY_INLINE, Request, Str, size_of_table};
+use http::request::Parts;
+use http::{HeaderMap, Version, header};
+
+/// Frames that a thread keeps for its next calls.
+const POOL: usize = 64;
+
+/// A path's parameters: their names, and where in the path their values lie.
+#[derive(Clone, Debug, Default)]
+pub struct Captures {
+    /// In the template's order.
+    pub names: Arc<[Box<str>]>,
+    /// Byte ranges of the path, one for each name.
+    pub ranges: Vec<(usize, usize)>,
+}
+
+pub(crate) struct Frame {
+    request: Request,
+    headers: Vec<Header>,
+    params: Vec<Header>,
+    // What the views point into; never touched while `request` is in use.
+    parts: Option<Parts>,
+    captures: Captures,
+    body: Bytes,
+}
+
+// SAFETY: the pointers in a frame point into what the frame itself owns, and all of that may cross threads.
+unsafe impl Send for Frame {}
+
+thread_local! {
+    #[allow(clippy::vec_box, reason = "a frame must not move while a module looks at it, and lends its box to the next")]
+    static FRAMES: RefCell<Vec<Box<Frame>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Frame {
+    /// A frame for `parts`; `body` is the whole body, or `None` if the module has to read it.
+    pub fn new(parts: Parts, handler: u32, captures: Captures, body: Option<Bytes>) -> Box<Self> {
+        let mut frame = FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(Self::empty);
+        frame.captures = captures;
+        let inline = body.is_some();
+        frame.body = body.unwrap_or_default();
+        // The box does not move any more, so the parts may be pointed into (a method may hold its text inline).
+        let parts = frame.parts.insert(parts);
+        fill_headers(&mut frame.headers, &parts.headers);
+        let path = parts.uri.path();
+        fill_params(&mut frame.params, &frame.captures, path);
+        let authority = match parts.uri.authority() {
+            Some(authority) => Str::new(authority.as_str().as_bytes()),
+            None => parts.headers.get(header::HOST).map_or(Str::ABSENT, |host| Str::new(host.as_bytes())),
+        };
+        frame.request = Request {
+            size: size_of_table::<Request>(),
+            flags: if inline { REQ_BODY_INLINE } else { 0 },
+            handler,
+            http: match parts.version {
+                Version::HTTP_2 => 20,
+                Version::HTTP_10 => 10,
+                _ => 11,
+            },
+            pad: 0,
+            n_headers: frame.headers.len() as u32,
+            n_params: frame.params.len() as u32,
+            method: Str::new(parts.method.as_str().as_bytes()),
+            scheme: parts.uri.scheme_str().map_or(Str::ABSENT, |scheme| Str::new(scheme.as_bytes())),
+            authority,
+            path: Str::new(path.as_bytes()),
+            query: parts.uri.query().map_or(Str::ABSENT, |query| Str::new(query.as_bytes())),
+            body: if inline { Str::new(&frame.body) } else { Str::ABSENT },
+            headers: frame.headers.as_ptr(),
+            params: frame.params.as_ptr(),
+            content_length: content_length(&parts.headers, inline, frame.body.len()),
+            deadline_ns: 0,
+            request_id: [0, 0],
+        };
+        frame
+    }
+
+    /// What a module's `start` gets. Valid until the frame is recycled.
+    pub fn request(&self) -> *const Request {
+        &raw const self.request
+    }
+
+    /// Ends the views and keeps the memory for the next call of this thread.
+    pub fn recycle(mut self: Box<Self>) {
+        self.headers.clear();
+        self.params.clear();
+        self.parts = None;
+        self.captures = Captures::default();
+        self.body = Bytes::new();
+        FRAMES.with_borrow_mut(|frames| {
+            if frames.len() < POOL {
+                frames.push(self);
+            }
+        });
+    }
+
+    fn empty() -> Box<Self> {
+        let absent = Str::ABSENT;
+        Box::new(Self {
+            request: Request {
+                size: size_of_table::<Request>(),
+                flags: 0,
+                handler: 0,
+                http: 0,
+                pad: 0,
+                n_headers: 0,
+                n_params: 0,
+                method: absent,
+                scheme: absent,
+                authority: absent,
+                path: absent,
+                query: absent,
+                body: absent,
+                headers: std::ptr::null(),
+                params: std::ptr::null(),
+                content_length: -1,
+                deadline_ns: 0,
+                request_id: [0, 0],
+            },
+            headers: Vec::new(),
+            params: Vec::new(),
+            parts: None,
+            captures: Captures::default(),
+            body: Bytes::new(),
+        })
+    }
+}
+
+fn fill_headers(views: &mut Vec<Header>, headers: &HeaderMap) {
+    views.extend(headers.iter().map(|(name, value)| Header {
+        name: Str::new(name.as_str().as_bytes()),
+        value: Str::new(value.as_bytes()),
+    }));
+}
+
+fn fill_params(views: &mut Vec<Header>, captures: &Captures, path: &str) {
+    let values = captures.ranges.iter().map(|&(from, to)| path.as_bytes().get(from..to).unwrap_or_default());
+    views.extend(captures.names.iter().zip(values).map(|(name, value)| Header {
+        name: Str::new(name.as_bytes()),
+        value: Str::new(value),
+    }));
+}
+
+fn content_length(headers: &HeaderMap, inline: bool, length: usize) -> i64 {
+    if inline {
+        return i64::try_from(length).unwrap_or(i64::MAX);
+    }
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    declared.unwrap_or(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_views_say_what_the_request_says() {
+        let request = http::Request::get("http://example.com/users/7?x=1").header("x-a", "b").body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        let captures = Captures { names: ["id".into()].into(), ranges: vec![(7, 8)] };
+        let frame = Frame::new(parts, 3, captures, Some(Bytes::from_static(b"body")));
+        let view = &frame.request;
+        // SAFETY: the frame lives.
+        let text = |view: Str| unsafe { view.get() }.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert_eq!(text(view.method).as_deref(), Some("GET"));
+        assert_eq!(text(view.authority).as_deref(), Some("example.com"));
+        assert_eq!(text(view.path).as_deref(), Some("/users/7"));
+        assert_eq!(text(view.query).as_deref(), Some("x=1"));
+        assert_eq!(text(view.body).as_deref(), Some("body"));
+        assert_eq!(view.query.ptr as usize, view.path.ptr as usize + view.path.len + 1, "one block");
+        assert_eq!(text(frame.params[0].name).as_deref(), Some("id"));
+        assert_eq!(text(frame.params[0].value).as_deref(), Some("7"));
+        assert_eq!((view.handler, view.n_headers, view.content_length), (3, 1, 4));
+        frame.recycle();
+    }
+}

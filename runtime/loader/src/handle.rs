@@ -1,0 +1,216 @@
+//! Handles: how a module names a call or an instance to its host.
+//!
+//! Owns the slots behind the numbers. A number is an index and a generation; a stale one finds another generation and is refused, so a late or
+//! malicious module can never reach somebody else's request. Must not run foreign code (wakers, releases) under a slot's lock:
+//! what has to be dropped or woken is handed out.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+
+use bytes::Bytes;
+use hotbay_abi::Handle;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::call::Answer;
+
+/// 1,048,576 calls at a time; 44 bits of generation last 5 years on one slot at 100,000 calls a second, and then the slot retires.
+const INDEX_BITS: u32 = 20;
+const MAX_GENERATION: u64 = (1 << (64 - INDEX_BITS)) - 1;
+const CHUNK: usize = 1024;
+const CHUNKS: usize = (1 << INDEX_BITS) / CHUNK;
+/// Free indexes that a thread keeps for itself, so that most calls touch no shared list.
+const LOCAL: usize = 64;
+
+/// A request's body as it came to the engine.
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// Still arriving. A length limit shows as [`http_body_util::LengthLimitError`].
+    Stream(UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>),
+}
+
+/// What a slot holds while its handle lives.
+pub(crate) struct State {
+    /// What the module has answered.
+    pub reply: Reply,
+    /// Of the task that waits for the next poll.
+    pub waker: Option<Waker>,
+    /// Start or poll is on some stack.
+    pub running: bool,
+    /// A wake came while it was running.
+    pub woken: bool,
+    /// Of the request; `None` while a read is under way.
+    pub body: Option<Body>,
+    /// What the module said with `fail`.
+    pub words: Option<String>,
+    /// The row of its module in the engine's memory, for log lines.
+    pub row: u64,
+}
+
+/// How far the answer is.
+pub(crate) enum Reply {
+    Open,
+    Answered(Answer),
+    Aborted,
+}
+
+struct Slot {
+    generation: AtomicU64,
+    state: Mutex<Option<State>>,
+}
+
+static SLOTS: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
+static NEXT: AtomicU32 = AtomicU32::new(0);
+static FREE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+struct Local(Vec<u32>);
+
+thread_local! {
+    static FREE_HERE: RefCell<Local> = const { RefCell::new(Local(Vec::new())) };
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        lock(&FREE).append(&mut self.0);
+    }
+}
+
+/// A poisoned lock is taken all the same: the state behind it is replaced whole, never half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Of a call or instance that is about to run.
+    pub fn new(body: Body, row: u64) -> Self {
+        Self { reply: Reply::Open, waker: None, running: true, woken: false, body: Some(body), words: None, row }
+    }
+}
+
+/// Gives `state` a handle; `None` when a million are alive.
+pub(crate) fn open(state: State) -> Option<Handle> {
+    let index = free_index()?;
+    let slot = slot(index)?;
+    *lock(&slot.state) = Some(state);
+    Some(slot.generation.load(Ordering::Acquire) << INDEX_BITS | u64::from(index))
+}
+
+/// Ends a handle and returns what it stood for; `None` if it was stale.
+pub(crate) fn close(handle: Handle) -> Option<State> {
+    let (index, generation) = parts(handle);
+    let slot = slot(index)?;
+    let mut state = lock(&slot.state);
+    if slot.generation.load(Ordering::Relaxed) != generation {
+        return None;
+    }
+    let taken = state.take()?;
+    slot.generation.store(generation + 1, Ordering::Release);
+    drop(state);
+    if generation + 1 < MAX_GENERATION {
+        give_back(index);
+    }
+    Some(taken)
+}
+
+/// Runs `change` on the state of a live handle. `change` must not run foreign code.
+pub(crate) fn with<R>(handle: Handle, change: impl FnOnce(&mut State) -> R) -> Option<R> {
+    let (index, generation) = parts(handle);
+    let slot = slot(index)?;
+    // Stale handles of a busy slot do not even contend for its lock.
+    if slot.generation.load(Ordering::Acquire) != generation {
+        return None;
+    }
+    let mut state = lock(&slot.state);
+    if slot.generation.load(Ordering::Relaxed) != generation {
+        return None;
+    }
+    state.as_mut().map(change)
+}
+
+fn parts(handle: Handle) -> (u32, u64) {
+    // Generations begin at 1, so that handle 0 names nothing.
+    ((handle & ((1 << INDEX_BITS) - 1)) as u32, handle >> INDEX_BITS)
+}
+
+fn slot(index: u32) -> Option<&'static Slot> {
+    let index = index as usize;
+    SLOTS.get(index / CHUNK)?.get()?.get(index % CHUNK)
+}
+
+fn free_index() -> Option<u32> {
+    let here = FREE_HERE.with_borrow_mut(|local| {
+        if local.0.is_empty() {
+            let mut free = lock(&FREE);
+            let keep = free.len().saturating_sub(LOCAL / 2);
+            local.0.extend(free.drain(keep..));
+        }
+        local.0.pop()
+    });
+    here.or_else(fresh_index)
+}
+
+fn fresh_index() -> Option<u32> {
+    let index = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+        (next < 1 << INDEX_BITS).then_some(next + 1)
+    });
+    let index = index.ok()?;
+    SLOTS.get(index as usize / CHUNK)?.get_or_init(|| {
+        (0..CHUNK).map(|_| Slot { generation: AtomicU64::new(1), state: Mutex::new(None) }).collect()
+    });
+    Some(index)
+}
+
+fn give_back(index: u32) {
+    FREE_HERE.with_borrow_mut(|local| {
+        local.0.push(index);
+        if local.0.len() > LOCAL {
+            let spill = local.0.drain(..LOCAL / 2);
+            lock(&FREE).extend(spill);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State::new(Body::Whole(Bytes::new()), 0)
+    }
+
+    #[test]
+    fn a_closed_handle_reaches_nobody() {
+        let first = open(state()).unwrap();
+        assert!(with(first, |_| ()).is_some());
+        assert!(close(first).is_some());
+        assert!(close(first).is_none(), "a second close must find nothing");
+        let second = open(state()).unwrap();
+        assert_ne!(first, second);
+        assert!(with(first, |_| ()).is_none(), "the old handle must not reach the slot's new tenant");
+        assert!(with(0, |_| ()).is_none() && with(u64::MAX, |_| ()).is_none());
+        close(second);
+    }
+
+    #[test]
+    fn threads_share_slots_without_sharing_handles() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    let handles: Vec<_> = (0..500).map(|_| open(state()).unwrap()).collect();
+                    for &handle in &handles {
+                        assert!(with(handle, |state| state.woken = !state.woken).is_some());
+                    }
+                    handles.iter().for_each(|&handle| assert!(close(handle).is_some_and(|state| state.woken)));
+                    handles
+                })
+            })
+            .collect();
+        let mut all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "no handle may be given out twice");
+    }
+}

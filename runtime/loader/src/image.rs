@@ -1,0 +1,191 @@
+//! A module's code, loaded.
+//!
+//! Owns `dlopen` and the entry call. Must not be asked for files that others can write, or that did not pass the ELF checks: what is loaded runs.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use hotbay_abi as abi;
+use hotbay_abi::{EntryFn, Module};
+use hotbay_api::{Digest, Reason, names};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+use crate::host;
+
+/// A module's table with every function that it must have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub n_handlers: u32,
+    pub create: unsafe extern "C" fn(*const abi::Config, abi::Handle, *mut *mut std::ffi::c_void) -> abi::Rc,
+    pub poll_instance: unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc,
+    pub stop: unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc,
+    pub destroy: unsafe extern "C" fn(*mut std::ffi::c_void),
+    pub start: unsafe extern "C" fn(
+        *mut std::ffi::c_void,
+        abi::Handle,
+        *const abi::Request,
+        *mut *mut std::ffi::c_void,
+    ) -> abi::Rc,
+    pub poll: unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc,
+    pub drop: unsafe extern "C" fn(*mut std::ffi::c_void, i32),
+}
+
+/// A loaded shared object. It stays mapped for the life of the process, whoever still holds this.
+#[derive(Debug)]
+pub struct Image {
+    table: Table,
+    digest: Digest,
+}
+
+/// Why a file could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The dynamic linker refused it.
+    #[error("the dynamic linker refuses the module: {0}")]
+    Linker(String),
+    /// The entry symbol is not there.
+    #[error("the module does not export {}; build it as a cdylib with module!", names::ENTRY_SYMBOL)]
+    NoEntry,
+    /// The entry function answered NULL.
+    #[error("the module refuses this host (ABI {}.{})", abi::ABI_MAJOR, abi::ABI_MINOR)]
+    Refused,
+    /// The table is too short or lacks a function.
+    #[error("the module's table is not whole: {0}")]
+    Table(&'static str),
+    /// The table and the manifest differ.
+    #[error("the module has {table} handlers and its manifest names {manifest}; build it again")]
+    Handlers {
+        /// In the table.
+        table: u32,
+        /// In the manifest.
+        manifest: usize,
+    },
+    /// The staged file is not what was staged.
+    #[error("the staged copy of {0} was changed; clear the state folder")]
+    Changed(Digest),
+    /// The load did not return in time.
+    #[error("loading the module did not return within {0:?}")]
+    Hangs(std::time::Duration),
+}
+
+impl LoadError {
+    /// In one word. The linker's own words are told apart by their text (glibc 2.36's dl-open.c, dl-load.c, dl-version.c).
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Linker(words) if words.contains("static TLS") => Reason::StaticTls,
+            Self::Linker(words) if words.contains("version `GLIBC_") => Reason::LibcTooOld,
+            Self::Linker(words) if words.contains("cannot open shared object file") => Reason::DependencyMissing,
+            Self::Linker(words) if words.contains("failed to map segment") => Reason::NoExec,
+            Self::Linker(words) if words.contains("undefined symbol") => Reason::DependencyMissing,
+            Self::Linker(_) => Reason::InvalidElf,
+            Self::NoEntry => Reason::MissingSymbol,
+            Self::Refused | Self::Table(_) => Reason::AbiMismatch,
+            Self::Handlers { .. } => Reason::ManifestInvalid,
+            Self::Changed(_) => Reason::DigestMismatch,
+            Self::Hangs(_) => Reason::ProbeTimeout,
+        }
+    }
+}
+
+impl Image {
+    /// Loads the file and calls its entry function. `manifest_handlers` is how many handlers the manifest names.
+    ///
+    /// # Errors
+    /// See [`LoadError`]. What was mapped stays mapped.
+    ///
+    /// # Safety
+    /// The file's constructors and entry function run here: it must be a module that passed the ELF checks (its note promises the entry's
+    /// signature), and nobody may write to it any more.
+    pub unsafe fn load(path: &Path, digest: Digest, manifest_handlers: usize) -> Result<Self, LoadError> {
+        // RTLD_NODELETE: threads, TLS destructors and wakers may outlive any dlclose.
+        let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
+        // SAFETY: the caller vouches for the constructors.
+        let library = unsafe { Library::open(Some(OsStr::from_bytes(path.as_os_str().as_bytes())), flags) }
+            .map_err(|error| LoadError::Linker(linker_words(&error, path)))?;
+        // SAFETY: the ELF note promises the signature.
+        let entry: EntryFn = unsafe { library.get::<EntryFn>(names::ENTRY_SYMBOL.as_bytes()) }
+            .map(|symbol| *symbol)
+            .map_err(|_| LoadError::NoEntry)?;
+        std::mem::forget(library);
+        // SAFETY: the signature is as promised, and the host's table lives as long as the process.
+        let table = unsafe { table_of(entry(host::table())) }?;
+        if table.n_handlers as usize != manifest_handlers {
+            return Err(LoadError::Handlers { table: table.n_handlers, manifest: manifest_handlers });
+        }
+        Ok(Self { table, digest })
+    }
+
+    /// Of the file.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+/// The linker's message with the path taken out: the stage's folder tells a user nothing.
+fn linker_words(error: &libloading::Error, path: &Path) -> String {
+    let words = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    words.replace(&*path.to_string_lossy(), "the module")
+}
+
+/// Copies a module's table, checking that it is whole.
+///
+/// # Safety
+/// `module` must be NULL or point to at least `size` bytes of a table.
+unsafe fn table_of(module: *const Module) -> Result<Table, LoadError> {
+    if module.is_null() {
+        return Err(LoadError::Refused);
+    }
+    // SAFETY: every table begins with its size.
+    let size = unsafe { (&raw const (*module).size).read() };
+    // `extension` is the last field and may be absent.
+    if (size as usize) < std::mem::offset_of!(Module, extension) {
+        return Err(LoadError::Table("it is shorter than ABI 0.1 requires"));
+    }
+    // SAFETY: all fields up to `extension` lie within `size`, and only those are read.
+    let field = unsafe { &*module.cast::<Required>() };
+    let missing = LoadError::Table("a required function is NULL");
+    let functions = || {
+        Some(Table {
+            n_handlers: field.n_handlers,
+            create: field.create?,
+            poll_instance: field.poll_instance?,
+            stop: field.stop?,
+            destroy: field.destroy?,
+            start: field.start?,
+            poll: field.poll?,
+            drop: field.drop?,
+        })
+    };
+    functions().ok_or(missing)
+}
+
+/// [`Module`] without its optional end.
+#[repr(C)]
+struct Required {
+    size: u32,
+    abi_minor: u32,
+    flags: u32,
+    n_handlers: u32,
+    create: Option<unsafe extern "C" fn(*const abi::Config, abi::Handle, *mut *mut std::ffi::c_void) -> abi::Rc>,
+    poll_instance: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
+    stop: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
+    destroy: Option<unsafe extern "C" fn(*mut std::ffi::c_void)>,
+    start: Option<
+        unsafe extern "C" fn(
+            *mut std::ffi::c_void,
+            abi::Handle,
+            *const abi::Request,
+            *mut *mut std::ffi::c_void,
+        ) -> abi::Rc,
+    >,
+    poll: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
+    drop: Option<unsafe extern "C" fn(*mut std::ffi::c_void, i32)>,
+}
+
+const _: () = assert!(size_of::<Required>() == std::mem::offset_of!(Module, extension));
+

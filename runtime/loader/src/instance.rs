@@ -1,0 +1,201 @@
+//! An instance: an image with a config.
+//!
+//! Owns the calls of create, poll_instance, stop and destroy, all of which run on the loader thread. Dropping the last [`Instance`] retires it:
+//! the calls that held it are over by then, and the loader thread stops and destroys what is left.
+
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hotbay_abi as abi;
+use hotbay_abi::{Config, Handle, Str, size_of_table};
+use hotbay_api::{EntryKey, Reason};
+
+use crate::Image;
+use crate::handle::{self, Body, State};
+use crate::queue::{Command, Queue};
+
+/// What an instance is made with.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    /// Which module it serves.
+    pub key: EntryKey,
+    /// A JSON object.
+    pub json: String,
+    /// The revision's fingerprint, as a number.
+    pub fingerprint: u64,
+    /// The module's row in the engine's memory.
+    pub row: u64,
+}
+
+/// Why an instance could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CreateError {
+    /// The module said no, or panicked.
+    #[error("the module could not start: {0}")]
+    Failed(String),
+    /// The module refuses its config.
+    #[error("the module refuses its config: {0}")]
+    Config(String),
+    /// A call did not return, or the instance stayed pending.
+    #[error("the module did not start within {0:?}")]
+    Timeout(std::time::Duration),
+}
+
+impl CreateError {
+    /// In one word.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Failed(_) => Reason::StartFailed,
+            Self::Config(_) => Reason::ConfigRejected,
+            Self::Timeout(_) => Reason::StartTimeout,
+        }
+    }
+}
+
+/// A running module. Calls hold it; its drop retires it.
+#[derive(Debug)]
+pub struct Instance {
+    raw: Option<Raw>,
+    queue: Arc<Queue>,
+}
+
+/// The module's side of an instance.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub image: Arc<Image>,
+    pub pointer: *mut c_void,
+    pub handle: Handle,
+    pub row: u64,
+    pub fingerprint: u64,
+}
+
+// SAFETY: the ABI requires that an instance may be used from every engine thread at once, and retired on the loader thread.
+unsafe impl Send for Raw {}
+// SAFETY: as above.
+unsafe impl Sync for Raw {}
+
+impl Instance {
+    pub(crate) fn new(raw: Raw, queue: Arc<Queue>) -> Self {
+        Self { raw: Some(raw), queue }
+    }
+
+    fn raw(&self) -> &Raw {
+        // Only `drop` takes it.
+        match &self.raw {
+            Some(raw) => raw,
+            None => unreachable!("an instance has its raw part until it is dropped"),
+        }
+    }
+
+    /// What it runs.
+    pub fn image(&self) -> &Image {
+        &self.raw().image
+    }
+
+    /// The revision's fingerprint, as a number.
+    pub fn fingerprint(&self) -> u64 {
+        self.raw().fingerprint
+    }
+
+    /// The module's row in the engine's memory.
+    pub fn row(&self) -> u64 {
+        self.raw().row
+    }
+
+    pub(crate) fn pointer(&self) -> *mut c_void {
+        self.raw().pointer
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(raw) = self.raw.take() {
+            self.queue.push(Command::Retire(raw));
+        }
+    }
+}
+
+/// How a call of create, poll_instance or stop came out.
+pub(crate) enum Step {
+    Ready,
+    Pending,
+    Failed(CreateError),
+}
+
+impl Raw {
+    /// Calls `create`. On failure there is nothing to destroy.
+    pub fn create(image: Arc<Image>, config: &InstanceConfig) -> (Self, Step) {
+        let handle = handle::open(State::new(Body::Whole(Bytes::new()), config.row)).unwrap_or(0);
+        let name = config.key.to_string();
+        let digest = image.digest().to_string();
+        let view = Config {
+            size: size_of_table::<Config>(),
+            flags: 0,
+            name: Str::new(name.as_bytes()),
+            config_json: Str::new(config.json.as_bytes()),
+            digest: Str::new(digest.as_bytes()),
+        };
+        let mut pointer = std::ptr::null_mut();
+        // SAFETY: the views live for the call, and `pointer` is ours to be written.
+        let rc = unsafe { (image.table().create)(&raw const view, handle, &raw mut pointer) };
+        let raw = Self { image, pointer, handle, row: config.row, fingerprint: config.fingerprint };
+        let step = raw.step(rc);
+        (raw, step)
+    }
+
+    /// Calls `poll_instance`.
+    pub fn poll(&self) -> Step {
+        handle::with(self.handle, |state| {
+            state.running = true;
+            state.woken = false;
+        });
+        // SAFETY: the instance is pending: create or stop said so, and nothing settled it yet.
+        let rc = unsafe { (self.image.table().poll_instance)(self.pointer, self.handle) };
+        self.step(rc)
+    }
+
+    /// Calls `stop`.
+    pub fn stop(&self) -> Step {
+        handle::with(self.handle, |state| state.running = true);
+        // SAFETY: the instance is alive, no call holds it, and it is retired once.
+        let rc = unsafe { (self.image.table().stop)(self.pointer, self.handle) };
+        self.step(rc)
+    }
+
+    /// Ends the handle, then calls `destroy`.
+    pub fn destroy(self) {
+        handle::close(self.handle);
+        // SAFETY: stop has settled or timed out, and no call holds the instance.
+        unsafe { (self.image.table().destroy)(self.pointer) }
+    }
+
+    /// Ends the handle of an instance whose create failed.
+    pub fn forget(self) {
+        handle::close(self.handle);
+    }
+
+    /// Puts `waker` in place; false if a wake has come already.
+    pub fn register(&self, waker: std::task::Waker) -> bool {
+        let quiet = handle::with(self.handle, |state| {
+            let quiet = !std::mem::take(&mut state.woken);
+            let old = if quiet { state.waker.replace(waker) } else { Some(waker) };
+            (quiet, old)
+        });
+        quiet.is_some_and(|(quiet, _old)| quiet)
+    }
+
+    fn step(&self, rc: abi::Rc) -> Step {
+        let words = handle::with(self.handle, |state| {
+            state.running = false;
+            state.words.take()
+        });
+        let words = || words.flatten().unwrap_or_else(|| format!("it answered {rc} and gave no words"));
+        match rc {
+            abi::PENDING => Step::Pending,
+            abi::DENIED => Step::Failed(CreateError::Config(words())),
+            rc if rc < 0 => Step::Failed(CreateError::Failed(words())),
+            _ => Step::Ready,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Loads module images and is the host side of the ABI.
+//!
+//! ```text
+//! Image ──create──► Instance ──start──► Call ──► Answer
+//! (a file, loaded     (with config;      (owns the module's
+//!  once, for ever)     retired by drop)   state; cancelled by drop)
+//! ```
+//!
+//! Owns every call into module code, the handles that modules hold, and the thread that loads. Must not decide what is loaded or when:
+//! the engine does. An image is never unloaded: `dlclose` cannot be trusted, the whole process is replaced instead.
+
+#![allow(unsafe_code, reason = "this crate is the boundary to foreign code")]
+
+mod call;
+mod frame;
+mod handle;
+mod host;
+mod image;
+mod instance;
+mod queue;
+mod thread;
+
+pub use call::{Answer, Call, CallFailure, DropReason, Incoming, Started, start};
+pub use frame::Captures;
+pub use handle::Body;
+pub use host::set_log_level;
+pub use image::{Image, LoadError};
+pub use instance::{CreateError, Instance, InstanceConfig};
+pub use thread::{Hang, Loader, attach_thread, probe};

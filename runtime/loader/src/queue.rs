@@ -1,0 +1,139 @@
+//! What the loader thread has to do.
+//!
+//! Owns commands, the one that is under way, and which thread may take them: a thread that hangs in foreign code is replaced, and finds on its
+//! return that its work is no longer its own. Must not run foreign code.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hotbay_abi::Handle;
+use hotbay_api::Digest;
+
+use crate::instance::Raw;
+use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
+
+/// Where a result goes. Runs on the loader thread; must be quick.
+pub(crate) type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+pub(crate) enum Command {
+    Load { path: PathBuf, digest: Digest, handlers: usize, reply: Reply<Result<Arc<Image>, LoadError>> },
+    Create { image: Arc<Image>, config: InstanceConfig, reply: Reply<Result<Instance, CreateError>> },
+    /// An instance that was pending may go on.
+    Poll(Handle),
+    Retire(Raw),
+}
+
+/// What is under way, so that a watcher can tell how long, and answer in its place.
+pub(crate) enum Running {
+    Loading(Reply<Result<Arc<Image>, LoadError>>),
+    Creating(Reply<Result<Instance, CreateError>>),
+    Stopping,
+}
+
+/// An instance that said PENDING.
+pub(crate) struct Waiting {
+    pub raw: Raw,
+    pub until: Instant,
+    /// `None`: it is stopping.
+    pub reply: Option<Reply<Result<Instance, CreateError>>>,
+}
+
+/// What the thread does next.
+pub(crate) enum Next {
+    Do(Command),
+    Expired(Waiting),
+    /// Another thread has taken over.
+    Leave,
+}
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    commands: VecDeque<Command>,
+    waiting: Vec<Waiting>,
+    running: Option<(Instant, Running)>,
+    epoch: u64,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("epoch", &self.inner().epoch).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn push(&self, command: Command) {
+        self.inner().commands.push_back(command);
+        self.changed.notify_all();
+    }
+
+    /// Waits for work for the thread of `epoch`.
+    pub fn next(&self, epoch: u64) -> Next {
+        let mut inner = self.inner();
+        loop {
+            if inner.epoch != epoch {
+                return Next::Leave;
+            }
+            if let Some(command) = inner.commands.pop_front() {
+                return Next::Do(command);
+            }
+            let now = Instant::now();
+            if let Some(index) = inner.waiting.iter().position(|waiting| waiting.until <= now) {
+                return Next::Expired(inner.waiting.swap_remove(index));
+            }
+            let nearest = inner.waiting.iter().map(|waiting| waiting.until - now).min();
+            let timeout = nearest.unwrap_or(Duration::from_secs(3600));
+            inner = self.changed.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Says what is under way from now.
+    pub fn begin(&self, running: Running) {
+        self.inner().running = Some((Instant::now(), running));
+    }
+
+    /// Says that it is over; `None` if another thread has answered for it meanwhile.
+    pub fn end(&self, epoch: u64) -> Option<Running> {
+        let mut inner = self.inner();
+        if inner.epoch != epoch {
+            return None;
+        }
+        inner.running.take().map(|(_, running)| running)
+    }
+
+    /// If what is under way takes longer than `limit` allows for it: takes it over for a new thread, whose epoch comes with it.
+    pub fn take_over(&self, limit: impl Fn(&Running) -> Duration) -> Option<(u64, Running)> {
+        let mut inner = self.inner();
+        let (since, running) = inner.running.take()?;
+        if since.elapsed() < limit(&running) {
+            inner.running = Some((since, running));
+            return None;
+        }
+        inner.epoch += 1;
+        self.changed.notify_all();
+        Some((inner.epoch, running))
+    }
+
+    /// Keeps a pending instance.
+    pub fn wait(&self, waiting: Waiting) {
+        self.inner().waiting.push(waiting);
+    }
+
+    /// Takes out the pending instance of `handle`.
+    pub fn take_waiting(&self, handle: Handle) -> Option<Waiting> {
+        let mut inner = self.inner();
+        let index = inner.waiting.iter().position(|waiting| waiting.raw.handle == handle)?;
+        Some(inner.waiting.swap_remove(index))
+    }
+}
