@@ -1,0 +1,321 @@
+//! What to do next to make the bay what the cluster says.
+//!
+//! Owns all that is known of entries and blobs, and the rules: blobs before the entry that names them; an entry whose blob is missing waits and
+//! its old version stays; an entry is removed when its deletion was seen or a *complete* list lacks it; a blob goes when no entry names
+//! it, after a while. Pure: no client, no file, no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hotbay_api::{Blob, Digest, Entry, EntryKey, Platform, Trouble};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::watcher::Event;
+
+use super::backoff;
+use super::config_map::{self, Wanted};
+
+/// How long a blob that no entry names stays: the engine may be about to copy it.
+const SWEEP_AFTER: Duration = Duration::from_secs(5);
+
+/// An entry and what keeps it from the bay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownEntry {
+    /// Which.
+    pub key: EntryKey,
+    /// The ConfigMap's resourceVersion.
+    pub sequence: u64,
+    /// Why the bay does not have it in this version, if there is more to say than "soon".
+    pub trouble: Option<Trouble>,
+}
+
+/// Something to do; tell the plan how it went.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    /// Make the bay hold this blob, then call [`Plan::fetched`].
+    Fetch { digest: Digest, size: u64 },
+    /// Write this entry, then call [`Plan::wrote`].
+    Write(Arc<Entry>),
+    /// Remove this entry, then call [`Plan::removed`].
+    Remove(EntryKey),
+    /// Remove all but these, then call [`Plan::swept`].
+    Sweep { entries: BTreeSet<EntryKey>, blobs: BTreeSet<Digest> },
+}
+
+pub(super) struct Plan {
+    pool: String,
+    platform: Platform,
+    /// What the cluster says.
+    wanted: BTreeMap<EntryKey, Wanted>,
+    /// A list in progress; it becomes `wanted` when it is complete.
+    listing: Option<BTreeMap<EntryKey, Wanted>>,
+    /// A list was complete once. Before that nothing is done.
+    listed: bool,
+    /// What the bay holds.
+    in_bay: BTreeMap<EntryKey, Arc<Entry>>,
+    blobs: BTreeMap<Digest, BlobState>,
+    /// Changes of the bay that failed.
+    failed: BTreeMap<EntryKey, Failed>,
+    sweep_at: Option<Instant>,
+}
+
+enum BlobState {
+    /// With the failure before, if this is another try.
+    Fetching(Option<Failed>),
+    Present,
+    Absent(Failed),
+}
+
+#[derive(Clone)]
+struct Failed {
+    why: Option<Trouble>,
+    tries: u32,
+    retry_at: Instant,
+}
+
+impl Failed {
+    fn new(why: Option<Trouble>, tries: u32, now: Instant) -> Self {
+        Self { why, tries: tries + 1, retry_at: now + backoff(tries) }
+    }
+}
+
+impl Plan {
+    /// A plan for a bay that holds `in_bay`.
+    pub(super) fn new(pool: &str, platform: Platform, in_bay: BTreeMap<EntryKey, Arc<Entry>>) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            platform,
+            wanted: BTreeMap::new(),
+            listing: None,
+            listed: false,
+            in_bay,
+            blobs: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            sweep_at: None,
+        }
+    }
+
+    /// Takes what the watch says.
+    pub(super) fn take(&mut self, event: Event<ConfigMap>, now: Instant) {
+        match event {
+            Event::Init => self.listing = Some(BTreeMap::new()),
+            Event::InitApply(config_map) => {
+                if let Some((key, wanted)) = self.read(&config_map)
+                    && let Some(listing) = &mut self.listing
+                {
+                    listing.insert(key, wanted);
+                }
+            }
+            Event::InitDone => {
+                if let Some(listing) = self.listing.take() {
+                    self.wanted = listing;
+                    self.failed.clear();
+                    self.listed = true;
+                    self.changed(now);
+                }
+            }
+            Event::Apply(config_map) => {
+                if let Some((key, wanted)) = self.read(&config_map) {
+                    self.failed.remove(&key);
+                    self.wanted.insert(key, wanted);
+                    self.changed(now);
+                }
+            }
+            Event::Delete(config_map) => {
+                if let Some(key) = config_map::key_of(&self.pool, &config_map) {
+                    self.failed.remove(&key);
+                    self.wanted.remove(&key);
+                    self.changed(now);
+                }
+            }
+        }
+    }
+
+    fn read(&self, config_map: &ConfigMap) -> Option<(EntryKey, Wanted)> {
+        let key = config_map::key_of(&self.pool, config_map);
+        let Some(key) = key else {
+            let name = config_map.metadata.name.as_deref();
+            tracing::warn!(
+                name,
+                "a ConfigMap is labelled as an entry but not named as one; it is passed over"
+            );
+            return None;
+        };
+        let wanted = config_map::read(&key, config_map);
+        if let Err(trouble) = &wanted.entry {
+            tracing::warn!(module = %key, reason = %trouble.reason, "cannot read the entry: {}", trouble.message);
+        }
+        Some((key, wanted))
+    }
+
+    fn changed(&mut self, now: Instant) {
+        self.sweep_at = Some(now + SWEEP_AFTER);
+    }
+
+    /// What to do now. Each action is given once, until its end is told.
+    pub(super) fn actions(&mut self, now: Instant) -> Vec<Action> {
+        if !self.listed {
+            return Vec::new();
+        }
+        let mut actions: Vec<Action> = self
+            .in_bay
+            .keys()
+            .filter(|key| !self.wanted.contains_key(key) && self.may_try(key, now))
+            .map(|key| Action::Remove(key.clone()))
+            .collect();
+        for (key, entry) in self.readable() {
+            let needs = needs(&self.platform, &entry);
+            let missing: Vec<&Blob> = needs
+                .iter()
+                .filter(|blob| !matches!(self.blobs.get(&blob.digest), Some(BlobState::Present)))
+                .collect();
+            if missing.is_empty() {
+                if self.in_bay.get(&key) != Some(&entry) && self.may_try(&key, now) {
+                    actions.push(Action::Write(entry.clone()));
+                }
+            } else {
+                for blob in missing {
+                    actions.extend(start_fetch(&mut self.blobs, blob, now));
+                }
+            }
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = None;
+            let entries = self.wanted.keys().cloned().collect();
+            actions.push(Action::Sweep { entries, blobs: self.named_blobs() });
+        }
+        actions
+    }
+
+    /// The blob is there, or could not be had.
+    pub(super) fn fetched(&mut self, digest: Digest, result: Result<(), Trouble>, now: Instant) {
+        let tries = match self.blobs.get(&digest) {
+            Some(BlobState::Fetching(Some(failed))) => failed.tries,
+            _ => 0,
+        };
+        let state = match result {
+            Ok(()) => BlobState::Present,
+            Err(why) => {
+                tracing::warn!(%digest, reason = %why.reason, "cannot fetch a blob: {}", why.message);
+                BlobState::Absent(Failed::new(Some(why), tries, now))
+            }
+        };
+        self.blobs.insert(digest, state);
+        if !self.named_blobs().contains(&digest) {
+            // Its entry went while it was fetched.
+            self.changed(now);
+        }
+    }
+
+    /// The entry is in the bay, or could not be written.
+    pub(super) fn wrote(&mut self, entry: &Arc<Entry>, result: Result<(), Trouble>, now: Instant) {
+        let key = entry.key();
+        match result {
+            Ok(()) => {
+                self.failed.remove(&key);
+                self.in_bay.insert(key, entry.clone());
+                self.changed(now);
+            }
+            Err(why) => self.fail(key, Some(why), now),
+        }
+    }
+
+    /// The entry is gone from the bay, or could not be removed.
+    pub(super) fn removed(&mut self, key: &EntryKey, gone: bool, now: Instant) {
+        if gone {
+            self.failed.remove(key);
+            self.in_bay.remove(key);
+        } else {
+            self.fail(key.clone(), None, now);
+        }
+    }
+
+    /// The bay holds no blobs but `kept`.
+    pub(super) fn swept(&mut self, kept: &BTreeSet<Digest>) {
+        self.blobs.retain(|digest, state| kept.contains(digest) || matches!(state, BlobState::Fetching(_)));
+    }
+
+    /// When, after `now`, there will be something to do even if nothing happens. What was due at `now` was in [`Self::actions`] of that
+    /// time, or cannot be done before something happens.
+    pub(super) fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let absent = self.blobs.values().filter_map(|state| match state {
+            BlobState::Absent(failed) => Some(failed.retry_at),
+            _ => None,
+        });
+        let retries = absent.chain(self.failed.values().map(|failed| failed.retry_at));
+        retries.chain(self.sweep_at).filter(|at| *at > now).min()
+    }
+
+    /// Every entry of the cluster, once they are known.
+    pub(super) fn known(&self) -> Option<Vec<KnownEntry>> {
+        let known = |(key, wanted): (&EntryKey, &Wanted)| KnownEntry {
+            key: key.clone(),
+            sequence: wanted.sequence,
+            trouble: self.trouble_of(key, wanted),
+        };
+        self.listed.then(|| self.wanted.iter().map(known).collect())
+    }
+
+    /// Whether each entry is in the bay, or was tried and cannot be: one bad entry does not hold up a pod.
+    pub(super) fn is_synced(&self) -> bool {
+        let done = |(key, wanted): (&EntryKey, &Wanted)| {
+            wanted.entry.as_ref().is_ok_and(|entry| self.in_bay.get(key) == Some(entry))
+                || self.trouble_of(key, wanted).is_some()
+        };
+        self.listed && self.wanted.iter().all(done)
+    }
+
+    fn trouble_of(&self, key: &EntryKey, wanted: &Wanted) -> Option<Trouble> {
+        let entry = match &wanted.entry {
+            Ok(entry) => entry,
+            Err(trouble) => return Some(trouble.clone()),
+        };
+        if let Some(failed) = self.failed.get(key) {
+            return failed.why.clone();
+        }
+        needs(&self.platform, entry).into_iter().find_map(|blob| match self.blobs.get(&blob.digest) {
+            Some(BlobState::Absent(failed) | BlobState::Fetching(Some(failed))) => failed.why.clone(),
+            _ => None,
+        })
+    }
+
+    fn readable(&self) -> Vec<(EntryKey, Arc<Entry>)> {
+        let readable = |(key, wanted): (&EntryKey, &Wanted)| Some((key.clone(), wanted.entry.clone().ok()?));
+        self.wanted.iter().filter_map(readable).collect()
+    }
+
+    /// What entries in the cluster and in the bay name: an old entry serves until the new one's blobs are there.
+    fn named_blobs(&self) -> BTreeSet<Digest> {
+        let wanted = self.wanted.values().filter_map(|wanted| wanted.entry.as_ref().ok());
+        let entries = wanted.chain(self.in_bay.values());
+        entries.flat_map(|entry| needs(&self.platform, entry)).map(|blob| blob.digest).collect()
+    }
+
+    fn may_try(&self, key: &EntryKey, now: Instant) -> bool {
+        self.failed.get(key).is_none_or(|failed| failed.retry_at <= now)
+    }
+
+    fn fail(&mut self, key: EntryKey, why: Option<Trouble>, now: Instant) {
+        let tries = self.failed.get(&key).map_or(0, |failed| failed.tries);
+        self.failed.insert(key, Failed::new(why, tries, now));
+    }
+}
+
+/// The blobs that a pod of this platform needs for `entry`: one a revision. A revision without one is the engine's to refuse.
+fn needs(platform: &Platform, entry: &Entry) -> Vec<Blob> {
+    entry.revisions.iter().filter_map(|revision| revision.blob_for(platform).cloned()).collect()
+}
+
+/// The fetch of `blob`, unless it runs or failed just now.
+fn start_fetch(blobs: &mut BTreeMap<Digest, BlobState>, blob: &Blob, now: Instant) -> Option<Action> {
+    let last = match blobs.get(&blob.digest) {
+        None => None,
+        Some(BlobState::Absent(failed)) if failed.retry_at <= now => Some(failed.clone()),
+        Some(_) => return None,
+    };
+    blobs.insert(blob.digest, BlobState::Fetching(last));
+    Some(Action::Fetch { digest: blob.digest, size: blob.size })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! What outlives the agent's process.
+
+use super::*;
+
+/// A client of an API server that nobody runs: nothing listens on the discard port.
+fn mk_api() -> Api<ConfigMap> {
+    let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+    Api::namespaced(kube::Client::try_from(config).unwrap(), "hotbay")
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_anew_without_an_api_server_is_ready_if_the_bay_was_in_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let (known_tx, known_rx) = watch::channel(Known::default());
+        (Filler::open(mk_api(), "default", folder.path().to_owned(), known_tx).unwrap(), known_rx)
+    };
+    let (mut first, known) = open();
+    first.publish().await;
+    assert!(!known.borrow().synced, "an empty bay before the first list is in step with nothing");
+    first.plan.take(watcher::Event::Init, Instant::now());
+    first.plan.take(watcher::Event::InitDone, Instant::now());
+    first.publish().await;
+    assert!(known.borrow().synced);
+    let (second, known) = open();
+    second.publish().await;
+    assert_eq!(*known.borrow(), Known { synced: true, entries: None });
+}

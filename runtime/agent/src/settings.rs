@@ -1,0 +1,37 @@
+//! What the agent must be told: flags, each with a variable of the same name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use hotbay_api::names::PORT_AGENT;
+
+/// Fills a runtime pod's bay from the cluster and reports back.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "hotbay-agent", version)]
+pub struct Settings {
+    /// The bay: a folder shared with the runtime, which mounts it read-only.
+    #[arg(long, env = "HOTBAY_BAY")]
+    pub bay: PathBuf,
+    /// The local report: a file that the runtime's keeper writes, in a volume of its own.
+    #[arg(long, env = "HOTBAY_REPORT")]
+    pub report: PathBuf,
+    /// The pool's name; its namespace is the pod's.
+    #[arg(long, env = "HOTBAY_POOL")]
+    pub pool: String,
+    /// The pod's namespace, where entries, blobs and the report are.
+    #[arg(long, env = "HOTBAY_POD_NAMESPACE")]
+    pub pod_namespace: String,
+    /// The pod's name, which is the report's too.
+    #[arg(long, env = "HOTBAY_POD_NAME")]
+    pub pod_name: String,
+    /// The pod's UID, which the report names as its owner.
+    #[arg(long, env = "HOTBAY_POD_UID")]
+    pub pod_uid: String,
+    /// Where /healthz and /readyz answer.
+    #[arg(long, env = "HOTBAY_HEALTH_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT_AGENT)))]
+    pub health_listen: SocketAddr,
+    /// What is logged, as in `info,hotbay_agent=debug`.
+    #[arg(long, env = "HOTBAY_LOG", default_value = "info")]
+    pub log: String,
+}
