@@ -1,0 +1,158 @@
+//! Blobs in ConfigMaps: which are stored, what they may take, and when they go.
+//!
+//! Owns the pool's budget, and the ten minutes that a blob stays after the last entry that named it: a rollback in that time costs nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hotbay_api::{Digest, EntryKey, PoolLimits, Reason};
+use hotbay_pipeline::{Class, Refusal};
+
+use super::decide::{Action, Target, Write};
+use super::look_ups::LookUp;
+use super::{Index, Place};
+use crate::objects::StoredEntry;
+
+/// How long a blob stays that no entry names.
+const GRACE: Duration = Duration::from_secs(600);
+
+/// Since when each blob has no entry.
+#[derive(Debug, Default)]
+pub struct UnnamedBlobs(BTreeMap<(String, Digest), Instant>);
+
+impl UnnamedBlobs {
+    /// When the next one may go.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.0.values().min().map(|since| *since + GRACE)
+    }
+}
+
+/// What a pool's blobs take together.
+pub(super) struct Budget {
+    counted: BTreeSet<Digest>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Budget {
+    /// What the pool's entries name already.
+    pub(super) fn of(
+        entries: &BTreeMap<EntryKey, Arc<StoredEntry>>,
+        place: Option<&Place>,
+        limits: &PoolLimits,
+    ) -> Self {
+        let mut budget = Self { counted: BTreeSet::new(), bytes: 0, limit: limits.inline_blob_total.0 };
+        let sizes: BTreeMap<Digest, u64> = place
+            .into_iter()
+            .flat_map(|place| place.blobs.iter())
+            .map(|blob| (blob.digest, blob.compressed_bytes))
+            .collect();
+        for digest in entries.values().flat_map(|stored| named(stored)) {
+            budget.count(digest, sizes.get(&digest).copied().unwrap_or_default());
+        }
+        budget
+    }
+
+    fn count(&mut self, digest: Digest, bytes: u64) {
+        if self.counted.insert(digest) {
+            self.bytes += bytes;
+        }
+    }
+
+    fn take(&mut self, sizes: &[(Digest, u64)]) -> Result<(), Refusal> {
+        let more: u64 =
+            sizes.iter().filter(|(digest, _)| !self.counted.contains(digest)).map(|(_, bytes)| bytes).sum();
+        if self.bytes + more > self.limit {
+            let message = format!(
+                "the pool's modules take {} of {} bytes (spec.limits.inlineBlobTotal) and this one needs {more} more; delete a \
+                 module, or ask the pool's owner",
+                self.bytes, self.limit
+            );
+            return Err(Refusal::of_pool(Reason::TooLarge, Class::Waiting, message));
+        }
+        sizes.iter().for_each(|(digest, bytes)| self.count(*digest, *bytes));
+        Ok(())
+    }
+}
+
+impl Index {
+    /// Has the blobs of a candidate stored; true once they are.
+    pub(super) fn store_blobs(
+        &mut self,
+        namespace: &str,
+        key: &EntryKey,
+        budget: &mut Budget,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, Refusal> {
+        let Some(place) = self.places.get(namespace) else { return Ok(false) };
+        let Some(look_up) = self.look_ups.get_mut(key) else { return Ok(false) };
+        let Some(candidate) = look_up.candidate() else { return Ok(false) };
+        budget.take(&candidate.sizes)?;
+        let is_stored = |digest: &Digest| place.blobs.iter().any(|blob| blob.digest == *digest);
+        let missing: BTreeSet<Digest> =
+            candidate.sizes.iter().map(|(digest, _)| *digest).filter(|digest| !is_stored(digest)).collect();
+        if missing.is_empty() {
+            look_up.forget_bytes();
+            return Ok(true);
+        }
+        let Some(blobs) = &candidate.blobs else {
+            if look_up.fetch_again() {
+                self.touch_module(key);
+            }
+            return Ok(false);
+        };
+        for blob in blobs.iter().filter(|blob| missing.contains(&blob.digest)) {
+            let target = Target::Blob(namespace.to_owned(), blob.digest);
+            if self.schedule.begin(&target, now) {
+                actions.push(Action::Write(
+                    target,
+                    Box::new(Write::CreateBlob(namespace.to_owned(), blob.clone())),
+                ));
+            }
+        }
+        Ok(false)
+    }
+
+    /// Removes blobs that no entry named for [`GRACE`].
+    pub(super) fn sweep_blobs(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let mut unnamed = BTreeMap::new();
+        let wanted = self.wanted_blobs();
+        for (namespace, place) in self.places.iter().filter(|(_, place)| place.is_complete()) {
+            // An entry that cannot be read may name any of them.
+            if place.entries.iter().any(|stored| stored.entry.is_none()) {
+                continue;
+            }
+            let named: BTreeSet<Digest> = place.entries.iter().flat_map(|stored| named(stored)).collect();
+            for blob in place
+                .blobs
+                .iter()
+                .filter(|blob| !named.contains(&blob.digest) && !wanted.contains(&blob.digest))
+            {
+                let id = (namespace.clone(), blob.digest);
+                let since = self.unnamed_blobs.0.get(&id).copied().unwrap_or(now);
+                if now < since + GRACE {
+                    unnamed.insert(id, since);
+                    continue;
+                }
+                let target = Target::Blob(id.0, id.1);
+                if self.schedule.begin(&target, now) {
+                    actions.push(Action::Write(target, Box::new(Write::RemoveBlob(blob.clone()))));
+                }
+            }
+        }
+        self.unnamed_blobs.0 = unnamed;
+    }
+
+    /// Blobs of candidates, whose entries may be about to be written.
+    fn wanted_blobs(&self) -> BTreeSet<Digest> {
+        let candidates = self.look_ups.values().filter_map(LookUp::candidate);
+        candidates.flat_map(|candidate| &candidate.sizes).map(|(digest, _)| *digest).collect()
+    }
+}
+
+fn named(stored: &StoredEntry) -> impl Iterator<Item = Digest> {
+    let revisions = stored.entry.iter().flat_map(|entry| &entry.revisions);
+    revisions.flat_map(|revision| &revision.blobs).map(|blob| blob.digest)
+}

@@ -1,0 +1,302 @@
+//! What is to be done, pool by pool.
+//!
+//! Owns the order of the decision: who is admitted, what is looked up, who has which route, which blobs and entries are written, what is
+//! removed, what each status says. Each of these is a file beside this one or a function of the pipeline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hotbay_api::{
+    Digest, Entry, EntryKey, HandlerModule, HandlerModuleStatus, PoolRef, Precedence, Route, RuntimePool,
+    RuntimePoolStatus,
+};
+use hotbay_pipeline::admit::{Applicant, admit};
+use hotbay_pipeline::routes::{Claimant, settle};
+use hotbay_pipeline::{InlineBlob, Refusal, key_of};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::look_ups::{LookUp, LookUpRequest};
+use super::{Index, pool_ref};
+use crate::objects::{StoredBlob, StoredEntry};
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Look a module's reference up.
+    LookUp(Box<LookUpRequest>),
+    /// Write an object.
+    Write(Target, Box<Write>),
+    /// Watch what lies in a namespace with a pool.
+    Watch(String),
+    /// Stop that.
+    Unwatch(String),
+}
+
+/// An object that is written; it has one write at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The entry of a module in a pool.
+    Entry(PoolRef, EntryKey),
+    /// A blob in a namespace.
+    Blob(String, Digest),
+    /// The status of a module.
+    ModuleStatus(EntryKey),
+    /// The status of a pool.
+    PoolStatus(PoolRef),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Entry(pool, key) => write!(f, "the entry of {key} in pool {pool}"),
+            Self::Blob(namespace, digest) => write!(f, "the blob {digest} in {namespace}"),
+            Self::ModuleStatus(key) => write!(f, "the status of module {key}"),
+            Self::PoolStatus(pool) => write!(f, "the status of pool {pool}"),
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A new entry, for this generation of its module.
+    CreateEntry(PoolRef, Entry, i64),
+    /// A change of the entry with this UID.
+    UpdateEntry(PoolRef, Entry, i64, String),
+    /// The removal of an entry whose module is gone, or names another pool: to be verified with the API server first.
+    RemoveEntry(Arc<StoredEntry>),
+    /// A new blob, in this namespace.
+    CreateBlob(String, InlineBlob),
+    /// The removal of a blob that no entry names.
+    RemoveBlob(Arc<StoredBlob>),
+    /// The status of the module with this UID.
+    ModuleStatus(EntryKey, String, Box<HandlerModuleStatus>),
+    /// The status of the pool with this UID.
+    PoolStatus(PoolRef, String, RuntimePoolStatus),
+}
+
+/// What came of a write.
+#[derive(Debug)]
+pub enum Written {
+    /// The entry as it is now.
+    Entry(Box<StoredEntry>),
+    /// The entry is gone.
+    EntryGone(Arc<StoredEntry>),
+    /// The entry stays: its module is still there, or nobody can say.
+    EntryKept(Arc<StoredEntry>),
+    /// The blob as it is now.
+    Blob(StoredBlob),
+    /// The blob is gone.
+    BlobGone(Arc<StoredBlob>),
+    /// The module as it is now.
+    Module(Box<HandlerModule>),
+    /// The pool as it is now.
+    Pool(Box<RuntimePool>),
+    /// The object that was to be changed is gone; its deletion will be seen.
+    Vanished,
+    /// It failed, and was logged.
+    Failed,
+}
+
+/// A pool and all that belongs to it, for one decision.
+pub(super) struct View {
+    pub(super) pool: PoolRef,
+    pub(super) rules: Option<Arc<RuntimePool>>,
+    pub(super) members: BTreeMap<EntryKey, Arc<HandlerModule>>,
+    pub(super) entries: BTreeMap<EntryKey, Arc<StoredEntry>>,
+    /// Why members may not be what they ask; a conflict comes before a failed look-up.
+    pub(super) refused: BTreeMap<EntryKey, Refusal>,
+    /// Entries to be removed that wait for consent.
+    pub(super) held_removals: usize,
+}
+
+impl View {
+    /// The entry of a member, if it was made for it and not for an earlier object of its name.
+    pub(super) fn entry_of(&self, key: &EntryKey) -> Option<&Arc<StoredEntry>> {
+        let uid = self.members.get(key)?.metadata.uid.as_deref()?;
+        self.entries.get(key).filter(|stored| stored.module_uid == uid)
+    }
+}
+
+impl Index {
+    /// What is to be done now. `time` is the time of day, for transitions.
+    pub fn decide(&mut self, now: Instant, time: &Time) -> Vec<Action> {
+        let mut actions = self.watched_places();
+        self.wake(now);
+        self.spread_dirt();
+        while let Some(pool) = self.dirty.pop_first() {
+            if self.is_decidable(&pool) {
+                self.decide_pool(pool, now, time, &mut actions);
+            }
+        }
+        self.sweep_blobs(now, &mut actions);
+        self.forget_removed();
+        actions
+    }
+
+    /// Every namespace with a pool is watched, and no other.
+    fn watched_places(&mut self) -> Vec<Action> {
+        if !self.pools.is_complete() {
+            return Vec::new();
+        }
+        let wanted: BTreeSet<String> = self.pools.iter().map(|pool| pool_ref(pool).namespace).collect();
+        let gone: Vec<String> =
+            self.places.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
+        let new: Vec<String> =
+            wanted.into_iter().filter(|namespace| !self.places.contains_key(namespace)).collect();
+        gone.iter().for_each(|namespace| drop(self.places.remove(namespace)));
+        new.iter().for_each(|namespace| drop(self.places.insert(namespace.clone(), super::Place::default())));
+        gone.into_iter().map(Action::Unwatch).chain(new.into_iter().map(Action::Watch)).collect()
+    }
+
+    fn wake(&mut self, now: Instant) {
+        let due: Vec<EntryKey> = self
+            .look_ups
+            .iter_mut()
+            .filter_map(|(key, state)| state.wake(now).then(|| key.clone()))
+            .collect();
+        due.iter().for_each(|key| self.touch_module(key));
+        for target in self.schedule.woken(now) {
+            self.touch_target(&target);
+        }
+    }
+
+    fn touch_target(&mut self, target: &Target) {
+        match target {
+            Target::Entry(pool, _) | Target::PoolStatus(pool) => drop(self.dirty.insert(pool.clone())),
+            Target::Blob(namespace, _) => self.touch_namespace(namespace),
+            Target::ModuleStatus(key) => self.touch_module(key),
+        }
+    }
+
+    fn spread_dirt(&mut self) {
+        if std::mem::take(&mut self.all_dirty) {
+            let named = self.modules.iter().map(|module| module.spec.pool(&self.default_pool));
+            self.dirty.extend(named.chain(self.pools.iter().map(|pool| pool_ref(pool))));
+        }
+    }
+
+    /// Nothing is decided from half of what there is: an object not seen yet looks like one that is gone.
+    fn is_decidable(&self, pool: &PoolRef) -> bool {
+        let exists = self.pools.get(&pool.namespace, &pool.name).is_some();
+        self.is_complete()
+            && (!exists || self.places.get(&pool.namespace).is_some_and(super::Place::is_complete))
+    }
+
+    fn decide_pool(&mut self, pool: PoolRef, now: Instant, time: &Time, actions: &mut Vec<Action>) {
+        let mut view = self.view(pool);
+        view.refused = self.admit(&view);
+        self.look_up(&view, actions);
+        view.refused.extend(self.conflicts(&view));
+        self.write_entries(&mut view, now, actions);
+        self.write_statuses(&view, now, time, actions);
+    }
+
+    fn view(&self, pool: PoolRef) -> View {
+        let rules = self.pools.get(&pool.namespace, &pool.name).cloned();
+        let is_member = |module: &&Arc<HandlerModule>| module.spec.pool(&self.default_pool) == pool;
+        let members = self.modules.iter().filter(is_member);
+        let place = self.places.get(&pool.namespace).filter(|_| rules.is_some());
+        let entries =
+            place.into_iter().flat_map(|place| place.entries.iter()).filter(|entry| entry.pool == pool);
+        View {
+            members: members.filter_map(|module| Some((key_of(module).ok()?, module.clone()))).collect(),
+            entries: entries.map(|entry| (entry.key.clone(), entry.clone())).collect(),
+            refused: BTreeMap::new(),
+            held_removals: 0,
+            rules,
+            pool,
+        }
+    }
+
+    fn admit(&self, view: &View) -> BTreeMap<EntryKey, Refusal> {
+        let applicant =
+            |(key, module): (&EntryKey, &'_ Arc<HandlerModule>)| (precedence(key, module), module.clone());
+        let applicants: Vec<_> = view.members.iter().map(applicant).collect();
+        let applicants: Vec<Applicant> = applicants
+            .iter()
+            .map(|(precedence, module)| Applicant {
+                labels: self
+                    .namespaces
+                    .get("", &precedence.key.namespace)
+                    .and_then(|meta| meta.labels.as_ref()),
+                precedence: precedence.clone(),
+                spec: &module.spec,
+            })
+            .collect();
+        admit(&view.pool, view.rules.as_ref().map(|rules| &rules.spec), &applicants)
+    }
+
+    fn look_up(&mut self, view: &View, actions: &mut Vec<Action>) {
+        let Some(rules) = &view.rules else { return };
+        for (key, module) in view.members.iter().filter(|(key, _)| !view.refused.contains_key(key)) {
+            if let Some(request) = self.due_look_up(key, module, &rules.spec.limits) {
+                actions.push(Action::LookUp(Box::new(request)));
+            }
+        }
+    }
+
+    fn conflicts(&self, view: &View) -> BTreeMap<EntryKey, Refusal> {
+        let claimant = |(key, module): (&EntryKey, &Arc<HandlerModule>)| {
+            let admitted = !view.refused.contains_key(key);
+            let candidate = self.look_ups.get(key).and_then(LookUp::candidate).filter(|_| admitted);
+            let held = view.entry_of(key).and_then(|stored| stored.entry.as_ref()?.wanted().cloned());
+            (precedence(key, module), candidate.map(|candidate| candidate.revision.routes.clone()), held)
+        };
+        let all: Vec<_> = view.members.iter().map(claimant).collect();
+        let claimants: Vec<Claimant> = all
+            .iter()
+            .map(|(precedence, wanted, held)| Claimant {
+                precedence: precedence.clone(),
+                wanted: wanted.as_deref(),
+                held: held.as_ref().map_or(&[] as &[Route], |revision| &revision.routes),
+            })
+            .collect();
+        settle(&claimants)
+    }
+
+    pub(super) fn written(&mut self, target: &Target, written: Written, now: Instant) {
+        let succeeded = !matches!(written, Written::Failed | Written::EntryKept(_));
+        self.schedule.done(target, succeeded, now);
+        match written {
+            Written::Entry(entry) => {
+                if let Some(place) = self.places.get_mut(&entry.pool.namespace) {
+                    place.entries.put(*entry);
+                }
+            }
+            Written::EntryGone(entry) => {
+                if let Some(place) = self.places.get_mut(&entry.pool.namespace) {
+                    place.entries.remove(&entry);
+                }
+            }
+            Written::Blob(blob) => {
+                if let Some(place) = self.places.get_mut(&blob.namespace) {
+                    place.blobs.put(blob);
+                }
+            }
+            Written::BlobGone(blob) => {
+                if let Some(place) = self.places.get_mut(&blob.namespace) {
+                    place.blobs.remove(&blob);
+                }
+            }
+            Written::Module(module) => drop(self.modules.put(*module)),
+            Written::Pool(pool) => drop(self.pools.put(*pool)),
+            Written::EntryKept(entry) => {
+                // Whatever deletion was seen, it is not the whole story: from now on the caution for absences by list applies.
+                self.seen_deleted.remove(&(entry.key.clone(), entry.module_uid.clone()));
+                return;
+            }
+            Written::Vanished | Written::Failed => return,
+        }
+        self.touch_target(target);
+    }
+}
+
+/// The age of a module as its entry says it.
+fn precedence(key: &EntryKey, module: &HandlerModule) -> Precedence {
+    let created =
+        module.metadata.creation_timestamp.as_ref().and_then(|time| serde_json::to_value(time).ok());
+    let created = created.as_ref().and_then(|time| time.as_str()).unwrap_or_default().to_owned();
+    Precedence { created, key: key.clone() }
+}

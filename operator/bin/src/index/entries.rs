@@ -1,0 +1,189 @@
+//! Which entries are written, and in which order.
+//!
+//! Owns two orders. Blobs before the entry that names them, so that no pod reads of a blob that is not there. And when a path moves
+//! between modules, the entry that gains it before the one that loses it: for a moment two entries have it, and the engine settles
+//! that, where otherwise for a moment nobody would answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hotbay_api::{Entry, EntryKey, HandlerModule, Revision};
+use hotbay_pipeline::routes::claims;
+use hotbay_pipeline::status::is_ready_for;
+use hotbay_pipeline::{entry, last_good};
+
+use super::Index;
+use super::blobs::Budget;
+use super::decide::{Action, Target, View, Write};
+use super::look_ups::LookUp;
+use crate::objects::StoredEntry;
+
+/// An entry that is to be written, or removed.
+pub(super) struct Planned {
+    pub(super) key: EntryKey,
+    pub(super) write: Write,
+    gains: BTreeSet<String>,
+    loses: BTreeSet<String>,
+    /// Its blobs are not all stored: it holds its place in the order, and waits.
+    waits: bool,
+}
+
+impl Planned {
+    pub(super) fn new(key: EntryKey, write: Write, old: Option<&Entry>, new: Option<&Entry>) -> Self {
+        let routes = |entry: Option<&Entry>| {
+            entry.and_then(Entry::wanted).map(|revision| claims(&revision.routes)).unwrap_or_default()
+        };
+        let (old, new) = (routes(old), routes(new));
+        Self { key, write, gains: &new - &old, loses: &old - &new, waits: false }
+    }
+}
+
+/// Those of `planned` that may be written now: one that loses a route waits until another that gains it is written. Two that change
+/// places wait for nobody, because neither could go first.
+pub(super) fn in_order(planned: Vec<Planned>) -> Vec<Planned> {
+    let gained_by_pure_gainers: BTreeSet<String> = planned
+        .iter()
+        .filter(|plan| !loses_to_another(plan, &planned))
+        .flat_map(|plan| plan.gains.clone())
+        .collect();
+    let may = |plan: &Planned| !plan.waits && plan.loses.is_disjoint(&gained_by_pure_gainers);
+    planned.into_iter().filter(may).collect()
+}
+
+fn loses_to_another(plan: &Planned, all: &[Planned]) -> bool {
+    all.iter().any(|other| other.key != plan.key && !plan.loses.is_disjoint(&other.gains))
+}
+
+impl Index {
+    pub(super) fn write_entries(&mut self, view: &mut View, now: Instant, actions: &mut Vec<Action>) {
+        let mut planned = self.plan_entries(view, now, actions);
+        // What a new object of the same name overwrites needs no removal.
+        let overwritten: BTreeSet<EntryKey> = planned.iter().map(|plan| plan.key.clone()).collect();
+        planned.extend(self.plan_removals(view).into_iter().filter(|plan| !overwritten.contains(&plan.key)));
+        for plan in in_order(planned) {
+            let target = Target::Entry(view.pool.clone(), plan.key);
+            if self.schedule.begin(&target, now) {
+                actions.push(Action::Write(target, Box::new(plan.write)));
+            }
+        }
+    }
+
+    fn plan_entries(&mut self, view: &mut View, now: Instant, actions: &mut Vec<Action>) -> Vec<Planned> {
+        let Some(rules) = view.rules.clone() else { return Vec::new() };
+        let mut budget = Budget::of(&view.entries, self.places.get(&view.pool.namespace), &rules.spec.limits);
+        let members: Vec<(EntryKey, Arc<HandlerModule>)> = view
+            .members
+            .iter()
+            .filter(|(key, _)| !view.refused.contains_key(key))
+            .map(|(key, module)| (key.clone(), module.clone()))
+            .collect();
+        let mut planned = Vec::new();
+        for (key, module) in members {
+            let Some(revision) = self.candidate_revision(&key) else { continue };
+            match self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions) {
+                Err(refusal) => drop(view.refused.insert(key, refusal)),
+                Ok(stored) => {
+                    let plan = self.plan_entry(view, key, &module, revision);
+                    planned.extend(plan.map(|plan| Planned { waits: !stored, ..plan }));
+                }
+            }
+        }
+        planned
+    }
+
+    fn candidate_revision(&self, key: &EntryKey) -> Option<Revision> {
+        self.look_ups.get(key).and_then(LookUp::candidate).map(|candidate| candidate.revision.clone())
+    }
+
+    fn plan_entry(
+        &self,
+        view: &View,
+        key: EntryKey,
+        module: &HandlerModule,
+        wanted: Revision,
+    ) -> Option<Planned> {
+        let own = view.entry_of(&key).and_then(|stored| stored.entry.as_ref());
+        let was_ready = view.entry_of(&key).is_some_and(|stored| self.was_ready(module, stored));
+        let good = last_good(own, was_ready, &wanted);
+        let desired = entry(module, wanted, good).ok()?;
+        let generation = module.metadata.generation.unwrap_or_default();
+        let stored = view.entries.get(&key);
+        let write = match stored {
+            Some(stored)
+                if stored.entry.as_ref() == Some(&desired) && stored.module_uid == desired.id.uid =>
+            {
+                return None;
+            }
+            Some(stored) => {
+                Write::UpdateEntry(view.pool.clone(), desired.clone(), generation, stored.uid.clone())
+            }
+            None => Write::CreateEntry(view.pool.clone(), desired.clone(), generation),
+        };
+        let old = stored.and_then(|stored| stored.entry.clone());
+        Some(Planned::new(key, write, old.as_ref(), Some(&desired)))
+    }
+
+    /// Whether the entry's wanted revision was served by every pod, by the status or by what was found before it was written.
+    fn was_ready(&self, module: &HandlerModule, stored: &StoredEntry) -> bool {
+        let wanted = stored.entry.as_ref().and_then(Entry::wanted);
+        let by_status = module
+            .status
+            .as_ref()
+            .zip(wanted)
+            .is_some_and(|(status, wanted)| is_ready_for(status, &wanted.revision, stored.generation));
+        by_status || self.known_good.get(&stored.key) == Some(&stored.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(name: &str, gains: &[&str], loses: &[&str]) -> Planned {
+        let set = |claims: &[&str]| claims.iter().map(|&claim| claim.to_owned()).collect();
+        let key = EntryKey::new("shop", name).unwrap();
+        let stored = StoredEntry {
+            pool: "hotbay/default".parse().unwrap(),
+            key: key.clone(),
+            uid: String::new(),
+            version: 0,
+            module_uid: String::new(),
+            generation: 0,
+            entry: None,
+        };
+        Planned {
+            key,
+            write: Write::RemoveEntry(Arc::new(stored)),
+            gains: set(gains),
+            loses: set(loses),
+            waits: false,
+        }
+    }
+
+    fn first(planned: Vec<Planned>) -> Vec<String> {
+        in_order(planned).into_iter().map(|plan| plan.key.name).collect()
+    }
+
+    #[test]
+    fn who_gains_a_path_is_written_before_who_loses_it() {
+        assert_eq!(first(vec![plan("a", &[], &["/x"]), plan("b", &["/x"], &[])]), ["b"]);
+        assert_eq!(first(vec![plan("a", &[], &["/x"])]), ["a"], "b is written");
+    }
+
+    #[test]
+    fn who_loses_a_path_waits_for_the_blobs_of_who_gains_it_too() {
+        let gaining = Planned { waits: true, ..plan("b", &["/x"], &[]) };
+        assert_eq!(first(vec![plan("a", &[], &["/x"]), gaining]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_loses_a_path_to_nobody_does_not_wait() {
+        assert_eq!(first(vec![plan("a", &["/y"], &["/x"]), plan("b", &["/z"], &[])]), ["a", "b"]);
+    }
+
+    #[test]
+    fn two_that_change_places_do_not_wait_for_each_other() {
+        assert_eq!(first(vec![plan("a", &["/y"], &["/x"]), plan("b", &["/x"], &["/y"])]), ["a", "b"]);
+    }
+}

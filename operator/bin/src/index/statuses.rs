@@ -1,0 +1,141 @@
+//! The statuses of a pool and its modules, written when they differ from what is there.
+//!
+//! Owns the gathering of what a status follows from; the pipeline decides what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hotbay_api::{EntryKey, HandlerModule, RuntimePool, RuntimeReport};
+use hotbay_pipeline::status::{
+    EntryInForce, ModuleCase, Pod, PoolCase, is_ready_for, module_status, pool_status,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::Index;
+use super::decide::{Action, Target, View, Write};
+use super::look_ups::LookUp;
+
+impl Index {
+    pub(super) fn write_statuses(
+        &mut self,
+        view: &View,
+        now: Instant,
+        time: &Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let ready = self.ready_pods(view);
+        let pods: Vec<Pod> = ready
+            .iter()
+            .map(|(name, report)| Pod { name, report: report.as_deref().map(|report| &report.spec) })
+            .collect();
+        for (key, module) in &view.members {
+            self.write_module_status(view, key, module, &pods, now, time, actions);
+        }
+        if let Some(rules) = &view.rules {
+            self.write_pool_status(view, rules, &pods, now, time, actions);
+        }
+    }
+
+    /// The ready pods of the pool, each with its own report.
+    fn ready_pods(&self, view: &View) -> BTreeMap<String, Option<Arc<RuntimeReport>>> {
+        let Some(rules) = &view.rules else { return BTreeMap::new() };
+        let namespace = &view.pool.namespace;
+        let slices = self.places.get(namespace).into_iter().flat_map(|place| place.slices.iter());
+        let of_pool = slices.filter(|slice| slice.service == rules.spec.service_ref.name);
+        let with_report = |(name, uid): &(String, String)| {
+            let report = self.reports.get(namespace, name);
+            let own =
+                report.filter(|report| report.spec.pod_uid == *uid && report.spec.pool == view.pool.name);
+            (name.clone(), own.cloned())
+        };
+        of_pool.flat_map(|slice| slice.pods.iter().map(with_report)).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, and each is another kind of thing")]
+    fn write_module_status(
+        &mut self,
+        view: &View,
+        key: &EntryKey,
+        module: &HandlerModule,
+        pods: &[Pod],
+        now: Instant,
+        time: &Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let look_up = self.look_ups.get(key);
+        let candidate =
+            look_up.and_then(LookUp::candidate).map(|candidate| (&candidate.artifact, &candidate.revision));
+        let stored = view.entry_of(key);
+        let in_force = stored.and_then(|stored| {
+            stored.entry.as_ref().map(|entry| EntryInForce { entry, sequence: stored.version })
+        });
+        let status = module_status(&ModuleCase {
+            generation: module.metadata.generation.unwrap_or_default(),
+            runtime: &view.pool,
+            refusal: view.refused.get(key).or_else(|| look_up.and_then(LookUp::refusal)),
+            wanted: candidate.filter(|_| is_judged(view, key)),
+            entry: in_force.as_ref(),
+            pods,
+            handled_request: look_up.and_then(LookUp::handled_request),
+            previous: module.status.as_ref(),
+            now: time,
+        });
+        if let (Some(stored), Some(entry)) = (stored, &in_force)
+            && entry
+                .entry
+                .wanted()
+                .is_some_and(|wanted| is_ready_for(&status, &wanted.revision, stored.generation))
+            && entry.entry.wanted() == candidate.map(|(_, revision)| revision)
+        {
+            self.known_good.insert(key.clone(), stored.version);
+        }
+        let target = Target::ModuleStatus(key.clone());
+        if module.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
+            let uid = module.metadata.uid.clone().unwrap_or_default();
+            let write = Write::ModuleStatus(key.clone(), uid, Box::new(status));
+            actions.push(Action::Write(target, Box::new(write)));
+        }
+    }
+
+    fn write_pool_status(
+        &mut self,
+        view: &View,
+        rules: &RuntimePool,
+        pods: &[Pod],
+        now: Instant,
+        time: &Time,
+        actions: &mut Vec<Action>,
+    ) {
+        let in_force = |stored: &'_ Arc<crate::objects::StoredEntry>| stored.clone();
+        let stored: Vec<_> = view.entries.values().map(in_force).collect();
+        let entries: Vec<EntryInForce> = stored
+            .iter()
+            .filter_map(|stored| {
+                Some(EntryInForce { entry: stored.entry.as_ref()?, sequence: stored.version })
+            })
+            .collect();
+        let status = pool_status(&PoolCase {
+            pool: &view.pool,
+            generation: rules.metadata.generation.unwrap_or_default(),
+            pods,
+            entries: &entries,
+            held_removals: view.held_removals,
+            previous: rules.status.as_ref(),
+            now: time,
+        });
+        let target = Target::PoolStatus(view.pool.clone());
+        if rules.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
+            let uid = rules.metadata.uid.clone().unwrap_or_default();
+            let write = Write::PoolStatus(view.pool.clone(), uid, status);
+            actions.push(Action::Write(target, Box::new(write)));
+        }
+    }
+}
+
+/// Whether what the module's artifact came to may be told: a module that is not admitted was not looked at.
+fn is_judged(view: &View, key: &EntryKey) -> bool {
+    use hotbay_api::Reason::{NotAllowed, PoolFull, RuntimeNotFound, Suspended};
+    let refused = view.refused.get(key).map(|refusal| &refusal.reason);
+    !matches!(refused, Some(RuntimeNotFound | NotAllowed | PoolFull | Suspended))
+}

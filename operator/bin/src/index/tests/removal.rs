@@ -1,0 +1,144 @@
+//! When entries are removed, and when they are not.
+
+use super::*;
+
+/// A cluster with `count` served modules, whose operator has just started: what was seen before is not known.
+fn restarted(count: usize) -> World {
+    let mut world = World::new();
+    for number in 0..count {
+        let (name, path) = (format!("m{number}"), &*format!("/m{number}").leak());
+        world.serve(&name, &name, &[path]);
+    }
+    let mut fresh = World::unlisted();
+    (fresh.version, fresh.registry) = (world.version, world.registry);
+    (fresh.modules, fresh.entries, fresh.pools) = (world.modules, world.entries, world.pools);
+    fresh
+}
+
+/// The lists that a starting operator gets, with these modules.
+fn start(world: &mut World, modules: Vec<HandlerModule>) {
+    world.list(Event::Module, modules);
+    let pools = world.pools.values().cloned().collect();
+    world.list(Event::Pool, pools);
+    world.list(Event::Namespace, vec![]);
+    world.list(Event::Report, vec![]);
+    world.run();
+    let entries = world.entries.values().cloned().collect();
+    world.list_place("hotbay", entries);
+    world.run();
+}
+
+fn removals(world: &World) -> usize {
+    world.log.iter().filter(|line| line.starts_with("remove m")).count()
+}
+
+fn holds(world: &World) -> bool {
+    let status = world.pools["default"].status.as_ref().unwrap();
+    find(&status.conditions, hotbay_api::condition::SWEEP_HELD).is_some()
+}
+
+#[test]
+fn a_seen_deletion_removes_the_entry() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    world.delete("hello");
+    assert_eq!(world.took(), ["remove hello"]);
+    assert!(world.index.seen_deleted.is_empty(), "nothing is kept of it");
+}
+
+#[test]
+fn a_restarted_operator_changes_nothing_that_is_right() {
+    let mut world = restarted(3);
+    let (modules, entries) = (world.modules.values().cloned().collect(), world.entries.clone());
+    start(&mut world, modules);
+    assert_eq!(world.entries, entries);
+}
+
+#[test]
+fn a_module_deleted_meanwhile_is_found_by_list() {
+    let mut world = restarted(3);
+    let mut modules: Vec<HandlerModule> = world.modules.values().cloned().collect();
+    modules.pop();
+    start(&mut world, modules);
+    assert_eq!(removals(&world), 1);
+}
+
+#[test]
+fn an_empty_list_removes_up_to_twenty_and_holds_more_until_it_is_allowed() {
+    let mut world = restarted(20);
+    start(&mut world, vec![]);
+    assert_eq!((removals(&world), holds(&world)), (20, false));
+
+    let mut world = restarted(21);
+    start(&mut world, vec![]);
+    assert_eq!((removals(&world), holds(&world)), (0, true));
+    let allow = [(hotbay_api::labels::ALLOW_SWEEP.to_owned(), "true".to_owned())];
+    world.change_pool(|pool| pool.metadata.annotations = Some(allow.clone().into()));
+    assert_eq!(removals(&world), 21);
+    world.pass(Duration::from_secs(2));
+    assert!(!holds(&world));
+}
+
+#[test]
+fn seen_deletions_are_never_held() {
+    let mut world = restarted(25);
+    let modules = world.modules.values().cloned().collect();
+    start(&mut world, modules);
+    (0..25).for_each(|number| world.delete(&format!("m{number}")));
+    assert_eq!((removals(&world), holds(&world)), (25, false));
+}
+
+#[test]
+fn a_list_that_is_not_complete_removes_nothing() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    world.handle(Event::Module(Change::Restarted));
+    world.run();
+    assert_eq!(world.took(), Vec::<String>::new());
+}
+
+#[test]
+fn a_module_that_names_another_pool_leaves_the_first() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    world.apply("hello", |module| {
+        module.spec.runtime_ref = Some(hotbay_api::RuntimeRef { name: "other".into(), namespace: None })
+    });
+    assert_eq!(world.took(), ["remove hello"]);
+}
+
+#[test]
+fn an_entry_of_an_earlier_object_of_the_name_is_replaced() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    world.took();
+    world.apply("hello", |module| {
+        module.metadata.uid = Some("uid-second".into());
+        module.status = None;
+    });
+    assert_eq!(world.took()[..2], ["look up hello", "remove hello"]);
+    assert_eq!(world.entry("hello").unwrap().id.uid, "uid-second");
+    assert_eq!(
+        world.entry("hello").unwrap().last_good(),
+        None,
+        "the earlier object's revisions are not its own"
+    );
+}
+
+#[test]
+fn a_deletion_that_the_api_server_does_not_confirm_counts_as_not_seen() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    let stored = std::sync::Arc::new(world.entries.values().next().unwrap().clone());
+    let seen = (stored.key.clone(), stored.module_uid.clone());
+    world.index.seen_deleted.insert(seen);
+    let target = Target::Entry(POOL.parse().unwrap(), stored.key.clone());
+    world.handle(Event::Written(target, Written::EntryKept(stored)));
+    assert!(world.index.seen_deleted.is_empty());
+    assert!(world.index.next_wake().unwrap() > world.now, "it is asked for again, but not at once");
+}

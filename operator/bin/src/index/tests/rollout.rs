@@ -1,0 +1,136 @@
+//! From an applied module to Ready, and what stands in its way.
+
+use super::*;
+
+#[test]
+fn an_applied_module_reaches_the_pods_without_a_tick_and_is_ready_when_they_say_so() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    assert_eq!(world.took(), ["look up hello", "store blob", "create hello"]);
+    assert_eq!(world.ready("hello"), "False Progressing");
+    world.report();
+    assert_eq!(world.ready("hello"), "True Succeeded");
+    assert_eq!(world.took(), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_decided_before_everything_was_seen() {
+    let mut world = World::unlisted();
+    world.list(Event::Module, vec![]);
+    let pool = world.pool("default");
+    world.list(Event::Pool, vec![pool]);
+    world.list(Event::Namespace, vec![]);
+    world.serve("hello", "v1", &["/hello"]);
+    assert_eq!(world.took(), ["watch hotbay"]);
+    assert!(!world.index.is_complete());
+    world.list(Event::Report, vec![]);
+    world.run();
+    assert_eq!(world.took(), Vec::<String>::new(), "the pool's namespace is not seen yet");
+    world.list_place("hotbay", vec![]);
+    world.run();
+    assert_eq!(world.took(), ["look up hello", "store blob", "create hello"]);
+}
+
+#[test]
+fn an_update_keeps_the_revision_that_was_ready_as_last_good() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    world.serve("hello", "v2", &["/hello"]);
+    let names = |world: &World| -> Vec<String> {
+        world.entry("hello").unwrap().revisions.iter().map(|revision| revision.revision.clone()).collect()
+    };
+    let name = |artifact| candidate(artifact, &[]).revision.revision;
+    assert_eq!(names(&world), [name("v2"), name("v1")]);
+    assert_eq!(world.ready("hello"), "False Progressing");
+    world.serve("hello", "v3", &["/hello"]);
+    assert_eq!(names(&world), [name("v3"), name("v1")], "v2 was never served");
+    world.report();
+    assert_eq!(names(&world), [name("v3"), name("v1")], "Ready changes no entry");
+    assert_eq!(world.ready("hello"), "True Succeeded");
+}
+
+#[test]
+fn a_missing_tag_keeps_the_entry_and_is_asked_for_again() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    world.took();
+    let before = world.entries.clone();
+    world.apply("hello", |module| module.spec.source.oci.as_mut().unwrap().reference = "reg/none".into());
+    assert_eq!(world.ready("hello"), "False SourceNotFound");
+    assert_eq!(world.took(), ["look up hello"]);
+    world.pass(Duration::from_millis(900));
+    assert_eq!(world.took(), Vec::<String>::new());
+    world.registry.insert("reg/none".into(), ("v2".into(), vec!["/hello"]));
+    assert_eq!(world.entries, before);
+    world.pass(Duration::from_millis(300));
+    assert_eq!(world.took(), ["look up hello", "store blob", "update hello"]);
+}
+
+#[test]
+fn a_conflicting_module_gets_no_entry_and_has_the_route_when_the_older_is_gone() {
+    let mut world = World::new();
+    world.serve("a", "va", &["/x"]);
+    world.serve("b", "vb", &["/x"]);
+    assert_eq!(world.ready("b"), "False RouteConflict");
+    assert!(world.entry("b").is_none());
+    world.took();
+    world.delete("a");
+    assert_eq!(world.took(), ["store blob", "create b", "remove a"], "the gaining entry first");
+}
+
+#[test]
+fn a_path_that_moves_is_gained_before_it_is_lost() {
+    let mut world = World::new();
+    world.serve("a", "va", &["/x", "/a"]);
+    world.serve("b", "vb", &["/b"]);
+    world.registry.insert("reg/vb2".into(), ("vb2".into(), vec!["/b", "/x"]));
+    world.apply("b", |module| module.spec.source.oci.as_mut().unwrap().reference = "reg/vb2".into());
+    assert_eq!(world.ready("b"), "False RouteConflict");
+    world.took();
+    world.serve("a", "va2", &["/a"]);
+    let order: Vec<String> = world.took().into_iter().filter(|line| line.starts_with("update")).collect();
+    assert_eq!(order, ["update b", "update a"]);
+}
+
+#[test]
+fn an_unknown_pool_and_an_unwelcome_namespace_are_told_and_nothing_is_looked_up() {
+    let mut world = World::new();
+    world.apply("hello", |module| {
+        module.spec.runtime_ref = Some(hotbay_api::RuntimeRef { name: "none".into(), namespace: None })
+    });
+    assert_eq!(world.ready("hello"), "False RuntimeNotFound");
+    world.change_pool(|pool| pool.spec.allowed_modules = hotbay_api::AllowedModules::default());
+    world.apply("hello", |module| module.spec.runtime_ref = None);
+    assert_eq!(world.ready("hello"), "False NotAllowed");
+    assert_eq!(world.took(), Vec::<String>::new());
+}
+
+#[test]
+fn a_suspended_module_is_frozen() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    world.took();
+    let before = world.entries.clone();
+    world.apply("hello", |module| module.spec.suspend = true);
+    assert_eq!(world.ready("hello"), "False Suspended");
+    world.pass(Duration::from_secs(7200));
+    assert_eq!((world.took(), &world.entries), (Vec::<String>::new(), &before));
+    world.apply("hello", |module| module.spec.suspend = false);
+    assert_eq!(world.took(), ["look up hello"]);
+    assert_eq!(world.ready("hello"), "True Succeeded");
+}
+
+#[test]
+fn a_full_budget_is_told_and_filled_when_there_is_room() {
+    let mut world = World::new();
+    world.change_pool(|pool| pool.spec.limits.inline_blob_total = hotbay_api::ByteSize(9));
+    world.serve("a", "va", &["/a"]);
+    world.serve("b", "vb", &["/b"]);
+    assert_eq!(world.ready("b"), "False TooLarge");
+    assert!(world.entry("b").is_none());
+    world.change_pool(|pool| pool.spec.limits.inline_blob_total = hotbay_api::ByteSize(10));
+    assert!(world.entry("b").is_some());
+}

@@ -1,0 +1,173 @@
+//! The Kubernetes objects that the operator reads and writes besides its own resources.
+//!
+//! Owns their form: names, labels, annotations, keys. Reading one gives the few facts that the index keeps.
+
+use std::collections::BTreeMap;
+
+use hotbay_api::names::{self, CONFIG_MAP_BLOB_KEY, CONFIG_MAP_ENTRY_KEY, labels};
+use hotbay_api::{Digest, Entry, EntryKey, PoolRef};
+use hotbay_pipeline::InlineBlob;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::ObjectMeta;
+
+/// On an entry: the generation of the HandlerModule that it was written for.
+pub const GENERATION: &str = "hotbay.dev/generation";
+/// On a blob: its compressed size, so that counting needs no bytes.
+pub const COMPRESSED_BYTES: &str = "hotbay.dev/compressed-bytes";
+/// On an EndpointSlice: the Service that it belongs to.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// An entry's ConfigMap.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredEntry {
+    /// The pool that it belongs to, in the namespace where it lies.
+    pub pool: PoolRef,
+    /// The module.
+    pub key: EntryKey,
+    /// Of the ConfigMap.
+    pub uid: String,
+    /// The ConfigMap's resourceVersion: the entry's sequence.
+    pub version: u64,
+    /// Of the HandlerModule.
+    pub module_uid: String,
+    /// Of the HandlerModule.
+    pub generation: i64,
+    /// What it says; `None` if it cannot be read, and then it is written anew.
+    pub entry: Option<Entry>,
+}
+
+/// A blob's ConfigMap, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Where it lies.
+    pub namespace: String,
+    /// Of the uncompressed bytes.
+    pub digest: Digest,
+    /// Of the ConfigMap.
+    pub uid: String,
+    /// The ConfigMap's resourceVersion.
+    pub version: u64,
+    /// What it takes of the pool's budget.
+    pub compressed_bytes: u64,
+}
+
+/// An EndpointSlice's ready pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyPods {
+    /// Where it lies.
+    pub namespace: String,
+    /// Of the slice.
+    pub name: String,
+    /// The slice's resourceVersion.
+    pub version: u64,
+    /// The Service that it belongs to.
+    pub service: String,
+    /// Name and UID of each.
+    pub pods: Vec<(String, String)>,
+}
+
+/// A resourceVersion as a number, which it is in fact and since Kubernetes 1.35 by contract; 0 if it is none.
+pub fn version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The ConfigMap of `entry`.
+///
+/// # Errors
+/// When the entry cannot be written as JSON.
+pub fn entry_config_map(pool: &PoolRef, entry: &Entry, generation: i64) -> serde_json::Result<ConfigMap> {
+    let labels = [
+        (labels::POOL, pool.name.clone()),
+        (labels::KIND, labels::KIND_ENTRY.to_owned()),
+        (labels::MODULE_UID, entry.id.uid.clone()),
+    ];
+    let metadata = ObjectMeta {
+        name: Some(names::entry_config_map(&pool.name, &entry.key())),
+        namespace: Some(pool.namespace.clone()),
+        labels: Some(owned(labels)),
+        annotations: Some(owned([(GENERATION, generation.to_string())])),
+        ..ObjectMeta::default()
+    };
+    let json = serde_json::to_string(entry)?;
+    let data = Some(BTreeMap::from([(CONFIG_MAP_ENTRY_KEY.to_owned(), json)]));
+    Ok(ConfigMap { metadata, data, ..ConfigMap::default() })
+}
+
+/// The ConfigMap of `blob`. Pools of one namespace share it, so it names none.
+pub fn blob_config_map(namespace: &str, blob: &InlineBlob) -> ConfigMap {
+    let metadata = ObjectMeta {
+        name: Some(names::blob_config_map(&blob.digest)),
+        namespace: Some(namespace.to_owned()),
+        labels: Some(owned([(labels::KIND, labels::KIND_BLOB.to_owned())])),
+        annotations: Some(owned([(COMPRESSED_BYTES, blob.compressed.len().to_string())])),
+        ..ObjectMeta::default()
+    };
+    let data = BTreeMap::from([(CONFIG_MAP_BLOB_KEY.to_owned(), ByteString(blob.compressed.to_vec()))]);
+    ConfigMap { metadata, binary_data: Some(data), immutable: Some(true), ..ConfigMap::default() }
+}
+
+fn owned<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+impl StoredEntry {
+    /// Reads an entry's ConfigMap; `None` if its name is not an entry's.
+    pub fn read(map: &ConfigMap) -> Option<Self> {
+        let meta = &map.metadata;
+        // No part can hold a dot, so dots part them.
+        let ["hm", pool, namespace, name] = meta.name.as_deref()?.split('.').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let json = map.data.as_ref().and_then(|data| data.get(CONFIG_MAP_ENTRY_KEY));
+        let label = meta.labels.as_ref().and_then(|all| all.get(labels::MODULE_UID));
+        let generation = meta.annotations.as_ref().and_then(|all| all.get(GENERATION));
+        Some(Self {
+            pool: PoolRef { namespace: meta.namespace.clone()?, name: pool.to_owned() },
+            key: EntryKey::new(namespace, name).ok()?,
+            uid: meta.uid.clone()?,
+            version: version(meta),
+            module_uid: label.cloned().unwrap_or_default(),
+            generation: generation.and_then(|text| text.parse().ok()).unwrap_or_default(),
+            entry: json.and_then(|json| Entry::parse(json.as_bytes()).ok()),
+        })
+    }
+}
+
+impl StoredBlob {
+    /// Reads the metadata of a blob's ConfigMap; `None` if its name is not a blob's.
+    pub fn read(meta: &ObjectMeta) -> Option<Self> {
+        let file = meta.name.as_deref()?.strip_prefix("blob.")?;
+        let (digest, _) = names::parse_blob_file(file)?;
+        let bytes = meta.annotations.as_ref().and_then(|all| all.get(COMPRESSED_BYTES));
+        Some(Self {
+            namespace: meta.namespace.clone()?,
+            digest,
+            uid: meta.uid.clone()?,
+            version: version(meta),
+            compressed_bytes: bytes.and_then(|text| text.parse().ok()).unwrap_or_default(),
+        })
+    }
+}
+
+impl ReadyPods {
+    /// Reads an EndpointSlice; `None` if it belongs to no Service.
+    pub fn read(slice: &EndpointSlice) -> Option<Self> {
+        let meta = &slice.metadata;
+        let pods = slice.endpoints.iter().flatten().filter_map(|endpoint| {
+            // By the API's rule an absent condition means ready.
+            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
+            let target =
+                endpoint.target_ref.as_ref().filter(|target| target.kind.as_deref() == Some("Pod"))?;
+            ready.then(|| Some((target.name.clone()?, target.uid.clone()?)))?
+        });
+        Some(Self {
+            namespace: meta.namespace.clone()?,
+            name: meta.name.clone()?,
+            version: version(meta),
+            service: meta.labels.as_ref()?.get(SERVICE_NAME)?.clone(),
+            pods: pods.collect(),
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Watches: what the API server says, as events for the index.
+//!
+//! Owns how each kind is watched and reduced. A watch that fails backs off and starts again by itself; an object that cannot be read is
+//! named in a warning and otherwise left as it was. Must not decide.
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use hotbay_api::names::labels;
+use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, ObjectMeta, PartialObjectMeta};
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use crate::index::{Change, Event};
+use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
+
+/// Where events go.
+pub type Events = mpsc::Sender<Event>;
+
+/// Watches every HandlerModule.
+pub async fn modules(client: Client, events: Events) {
+    let stream = guarded::<HandlerModule>(Api::all(client), Config::default());
+    forward("HandlerModules", stream, events, without_history, Event::Module).await;
+}
+
+/// Watches every RuntimePool.
+pub async fn pools(client: Client, events: Events) {
+    let stream = guarded::<RuntimePool>(Api::all(client), Config::default());
+    forward("RuntimePools", stream, events, without_history, Event::Pool).await;
+}
+
+/// Watches every RuntimeReport.
+pub async fn reports(client: Client, events: Events) {
+    let stream = guarded::<RuntimeReport>(Api::all(client), Config::default());
+    forward("RuntimeReports", stream, events, without_history, Event::Report).await;
+}
+
+/// Watches every namespace's metadata.
+pub async fn namespaces(client: Client, events: Events) {
+    let stream =
+        watcher(Api::<PartialObjectMeta<Namespace>>::all(client), Config::default()).map_ok(readable);
+    let read = |namespace: PartialObjectMeta<Namespace>| Some(namespace.metadata);
+    forward("Namespaces", stream, events, read, Event::Namespace).await;
+}
+
+/// Watches the entries in one namespace.
+pub async fn entries(client: Client, namespace: String, events: Events) {
+    let selector = format!("{}={}", labels::KIND, labels::KIND_ENTRY);
+    let stream =
+        guarded::<ConfigMap>(Api::namespaced(client, &namespace), Config::default().labels(&selector));
+    let event = |change| Event::Entry(namespace.clone(), change);
+    forward("entries", stream, events, |map| StoredEntry::read(&map), event).await;
+}
+
+/// Watches the metadata of the blobs in one namespace: their bytes may fill the pool's budget many times over.
+pub async fn blobs(client: Client, namespace: String, events: Events) {
+    let selector = format!("{}={}", labels::KIND, labels::KIND_BLOB);
+    let api = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client, &namespace);
+    let stream = watcher(api, Config::default().labels(&selector)).map_ok(readable);
+    let event = |change| Event::Blob(namespace.clone(), change);
+    forward(
+        "blobs",
+        stream,
+        events,
+        |map: PartialObjectMeta<ConfigMap>| StoredBlob::read(&map.metadata),
+        event,
+    )
+    .await;
+}
+
+/// Watches the EndpointSlices in one namespace.
+pub async fn slices(client: Client, namespace: String, events: Events) {
+    let stream = guarded::<EndpointSlice>(Api::namespaced(client, &namespace), Config::default());
+    let event = |change| Event::Slice(namespace.clone(), change);
+    forward("EndpointSlices", stream, events, |slice| ReadyPods::read(&slice), event).await;
+}
+
+/// An object, or the metadata of one that cannot be read.
+type Guarded<K> = Result<K, Box<ObjectMeta>>;
+
+fn guarded<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: Config,
+) -> impl Stream<Item = watcher::Result<watcher::Event<Guarded<K>>>>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, config).map_ok(|event| {
+        map_event(event, |DeserializeGuard(object)| {
+            object.map_err(|invalid| {
+                let (namespace, name) = (invalid.metadata.namespace.as_deref(), invalid.metadata.name.as_deref());
+                let kind = K::kind(&());
+                tracing::warn!(%kind, namespace, name, error = invalid.error, "an object cannot be read and is left as it was");
+                Box::new(invalid.metadata)
+            })
+        })
+    })
+}
+
+fn readable<K>(event: watcher::Event<K>) -> watcher::Event<Guarded<K>> {
+    map_event(event, Ok)
+}
+
+fn map_event<A, B>(event: watcher::Event<A>, map: impl FnOnce(A) -> B) -> watcher::Event<B> {
+    match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(map(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(map(object)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(map(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    }
+}
+
+/// Who changed which field when is a third of an object, and nobody here asks.
+fn without_history<K: Resource>(mut object: K) -> Option<K> {
+    object.meta_mut().managed_fields = None;
+    Some(object)
+}
+
+/// Hands on what `read` makes of each object, until nobody listens. Ends in no other way.
+async fn forward<K, T>(
+    what: &'static str,
+    stream: impl Stream<Item = watcher::Result<watcher::Event<Guarded<K>>>>,
+    events: Events,
+    read: impl Fn(K) -> Option<T>,
+    event: impl Fn(Change<T>) -> Event,
+) {
+    let stream = stream.default_backoff();
+    let mut stream = std::pin::pin!(stream);
+    while let Some(next) = stream.next().await {
+        let change = match next {
+            Ok(next) => change(next, &read),
+            Err(error) => {
+                tracing::warn!(what, %error, "a watch failed; it starts again after a pause");
+                continue;
+            }
+        };
+        if let Some(change) = change
+            && events.send(event(change)).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn change<K, T>(event: watcher::Event<Guarded<K>>, read: &impl Fn(K) -> Option<T>) -> Option<Change<T>> {
+    match event {
+        watcher::Event::Init => Some(Change::Restarted),
+        watcher::Event::InitDone => Some(Change::Complete),
+        watcher::Event::InitApply(Ok(object)) => read(object).map(Change::Listed),
+        watcher::Event::Apply(Ok(object)) => read(object).map(Change::Applied),
+        watcher::Event::Delete(Ok(object)) => read(object).map(Change::Deleted),
+        watcher::Event::InitApply(Err(meta)) => {
+            Some(Change::Unreadable(meta.namespace.unwrap_or_default(), meta.name?))
+        }
+        watcher::Event::Apply(Err(_)) | watcher::Event::Delete(Err(_)) => None,
+    }
+}

@@ -1,0 +1,206 @@
+//! Writes: the only code that changes anything in the cluster.
+//!
+//! Owns how each object is written so that no write can undo another's: what is new is made by POST, what exists is changed by server-side
+//! apply with its UID, what goes is deleted with UID and resourceVersion, and an entry only after the API server said itself that its
+//! module is gone. Must not decide what to write: the index does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotbay_api::{HandlerModule, PoolRef, RuntimePool};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, CustomResourceExt, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::index::{Target, Write, Written};
+use crate::objects::{StoredBlob, StoredEntry, blob_config_map, entry_config_map};
+
+/// Who owns the fields of entries and blobs.
+const OBJECTS_MANAGER: &str = "hotbay-operator";
+/// Who owns the fields of statuses.
+const STATUS_MANAGER: &str = "hotbay-operator-status";
+/// A write that takes longer is given up and tried again: the API server's own limit is a minute, and then it is gone anyway.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Why a write failed.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error("the API server refused: {0}")]
+    Refused(String),
+    #[error("the API server cannot be asked")]
+    Api(#[source] kube::Error),
+    #[error("the entry cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("no answer within {} s", LIMIT.as_secs())]
+    TimedOut,
+    #[error("the API server answered with an object that is not what was written")]
+    Odd,
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            // Its display repeats the whole answer; the message says it all.
+            kube::Error::Api(answer) => Self::Refused(answer.message),
+            other => Self::Api(other),
+        }
+    }
+}
+
+/// Writes for one operator.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    default_pool: PoolRef,
+}
+
+impl Writer {
+    /// A writer; `default_pool` is that of modules that name none.
+    pub fn new(client: Client, default_pool: PoolRef) -> Self {
+        Self { client, default_pool }
+    }
+
+    /// Writes, and logs a failure.
+    pub async fn write(&self, target: &Target, write: Write) -> Written {
+        let result =
+            tokio::time::timeout(LIMIT, self.attempt(write)).await.unwrap_or(Err(WriteError::TimedOut));
+        result.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(tracing::field::display);
+            tracing::warn!(object = %target, %error, cause, "a write failed; it is tried again after a pause");
+            Written::Failed
+        })
+    }
+
+    async fn attempt(&self, write: Write) -> Result<Written, WriteError> {
+        match write {
+            Write::CreateEntry(pool, entry, generation) => {
+                let map = entry_config_map(&pool, &entry, generation)?;
+                let made = self.config_maps(&pool.namespace).create(&posting(), &map).await?;
+                tracing::info!(module = %entry.key(), revision = revision(&entry), %pool, "entry created");
+                StoredEntry::read(&made).map(|entry| Written::Entry(Box::new(entry))).ok_or(WriteError::Odd)
+            }
+            Write::UpdateEntry(pool, entry, generation, uid) => {
+                let mut map = entry_config_map(&pool, &entry, generation)?;
+                map.metadata.uid = Some(uid);
+                let name = map.metadata.name.clone().unwrap_or_default();
+                let made = self
+                    .config_maps(&pool.namespace)
+                    .patch(&name, &applying(OBJECTS_MANAGER), &Patch::Apply(&map))
+                    .await?;
+                tracing::info!(module = %entry.key(), revision = revision(&entry), %pool, "entry updated");
+                StoredEntry::read(&made).map(|entry| Written::Entry(Box::new(entry))).ok_or(WriteError::Odd)
+            }
+            Write::RemoveEntry(stored) => self.remove_entry(stored).await,
+            Write::CreateBlob(namespace, blob) => {
+                let map = blob_config_map(&namespace, &blob);
+                let made = self.config_maps(&namespace).create(&posting(), &map).await?;
+                tracing::info!(digest = %blob.digest, bytes = blob.compressed.len(), "blob stored");
+                StoredBlob::read(&made.metadata).map(Written::Blob).ok_or(WriteError::Odd)
+            }
+            Write::RemoveBlob(stored) => {
+                let name = hotbay_api::names::blob_config_map(&stored.digest);
+                self.delete(&stored.namespace, &name, &stored.uid, stored.version).await?;
+                tracing::info!(digest = %stored.digest, "blob removed, no entry names it");
+                Ok(Written::BlobGone(stored))
+            }
+            Write::ModuleStatus(key, uid, status) => {
+                let api = Api::<HandlerModule>::namespaced(self.client.clone(), &key.namespace);
+                let written = apply_status(&api, &key.name, &uid, &*status).await?;
+                Ok(written.map_or(Written::Vanished, |module| Written::Module(Box::new(module))))
+            }
+            Write::PoolStatus(pool, uid, status) => {
+                let api = Api::<RuntimePool>::namespaced(self.client.clone(), &pool.namespace);
+                let written = apply_status(&api, &pool.name, &uid, &status).await?;
+                Ok(written.map_or(Written::Vanished, |pool| Written::Pool(Box::new(pool))))
+            }
+        }
+    }
+
+    async fn remove_entry(&self, stored: Arc<StoredEntry>) -> Result<Written, WriteError> {
+        if !self.is_gone(&stored).await? {
+            tracing::debug!(module = %stored.key, "the module is still there, so its entry stays");
+            return Ok(Written::EntryKept(stored));
+        }
+        let name = hotbay_api::names::entry_config_map(&stored.pool.name, &stored.key);
+        self.delete(&stored.pool.namespace, &name, &stored.uid, stored.version).await?;
+        tracing::info!(module = %stored.key, pool = %stored.pool, "entry removed, its module is gone");
+        Ok(Written::EntryGone(stored))
+    }
+
+    /// Asks the API server itself whether the entry's module is gone from the pool. Without the resource definition every module seems gone.
+    async fn is_gone(&self, stored: &StoredEntry) -> Result<bool, WriteError> {
+        let modules = Api::<HandlerModule>::namespaced(self.client.clone(), &stored.key.namespace);
+        if let Some(module) = modules.get_opt(&stored.key.name).await? {
+            let same = module.metadata.uid.as_deref() == Some(stored.module_uid.as_str());
+            return Ok(!same || module.spec.pool(&self.default_pool) != stored.pool);
+        }
+        let definitions = Api::<CustomResourceDefinition>::all(self.client.clone());
+        let definition = definitions.get_opt(HandlerModule::crd_name()).await?;
+        let established = definition.as_ref().is_some_and(is_established);
+        if !established {
+            tracing::warn!(module = %stored.key, "HandlerModules are not established, so no entry is removed");
+        }
+        Ok(established)
+    }
+
+    async fn delete(&self, namespace: &str, name: &str, uid: &str, version: u64) -> Result<(), WriteError> {
+        let preconditions =
+            Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_string()) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.config_maps(namespace).delete(name, &params).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            result => result.map(drop).map_err(WriteError::from),
+        }
+    }
+
+    fn config_maps(&self, namespace: &str) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+/// Applies a status; `None` if the object is gone.
+async fn apply_status<K>(
+    api: &Api<K>,
+    name: &str,
+    uid: &str,
+    status: &impl Serialize,
+) -> Result<Option<K>, WriteError>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let object = serde_json::json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"name": name, "uid": uid},
+        "status": status,
+    });
+    match api.patch_status(name, &applying(STATUS_MANAGER), &Patch::Apply(&object)).await {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_established(definition: &CustomResourceDefinition) -> bool {
+    let conditions = definition.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    definition.metadata.deletion_timestamp.is_none()
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+fn revision(entry: &hotbay_api::Entry) -> &str {
+    entry.wanted().map_or("", |revision| &revision.revision)
+}
+
+fn posting() -> PostParams {
+    PostParams { field_manager: Some(OBJECTS_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// The operator owns what it writes: another's change of it is undone.
+fn applying(manager: &str) -> PatchParams {
+    PatchParams::apply(manager).force()
+}
