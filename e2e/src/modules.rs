@@ -1,0 +1,95 @@
+//! The example modules as files, built from source once a run.
+//!
+//! Owns a target folder of its own, `test-modules`, so that a variant never overwrites what `cargo build` has made. A lock keeps test programs that
+//! run at the same time from building over each other; a built file is replaced by rename only.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// `hello` that answers `Hello from Hotbay <version>`.
+pub fn hello(version: &str) -> PathBuf {
+    build(&Variant { example: "hello", features: "", text: version })
+}
+
+/// `echo`.
+pub fn echo() -> PathBuf {
+    build(&Variant { example: "echo", features: "", text: "" })
+}
+
+/// `faulty`, which fails as its config says.
+pub fn faulty() -> PathBuf {
+    build(&Variant { example: "faulty", features: "", text: "" })
+}
+
+/// `faulty` that wants an ABI which no host has yet.
+pub fn newer_abi() -> PathBuf {
+    build(&Variant { example: "faulty", features: "newer-abi", text: "" })
+}
+
+/// `faulty` whose constructor aborts the process that loads it.
+pub fn constructor_abort() -> PathBuf {
+    build(&Variant { example: "faulty", features: "constructor-abort", text: "" })
+}
+
+/// One build of an example.
+struct Variant<'v> {
+    example: &'v str,
+    features: &'v str,
+    /// HOTBAY_HELLO_TEXT; empty: not set.
+    text: &'v str,
+}
+
+static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+
+fn build(variant: &Variant) -> PathBuf {
+    let name = [variant.example, variant.features, variant.text].join("_");
+    // A build that failed under the lock fails its own test; the next one tries again.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    if let Some(path) = built.get(&name) {
+        return path.clone();
+    }
+    let folder = target_folder();
+    fs::create_dir_all(&folder).expect("the target folder can be made");
+    let lock = File::create(folder.join("lock")).expect("the lock file can be made");
+    lock.lock().expect("the lock file can be locked");
+    cargo_build(variant, &folder);
+    let path = folder.join(format!("{}.so", name.trim_end_matches('_')));
+    let temporary = path.with_extension("tmp");
+    fs::copy(folder.join(format!("debug/lib{}.so", variant.example)), &temporary).expect("the module was built");
+    fs::rename(&temporary, &path).expect("the module can be put in place");
+    built.insert(name, path.clone());
+    path
+}
+
+/// Small files: what counts is what modules do, and every swap hashes and copies them.
+const SMALL: [(&str, &str); 3] =
+    [("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_PROFILE_DEV_STRIP", "symbols"), ("CARGO_PROFILE_DEV_OPT_LEVEL", "1")];
+
+fn cargo_build(variant: &Variant, folder: &Path) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", variant.example, "--features", variant.features]);
+    command.current_dir(workspace()).env("CARGO_TARGET_DIR", folder).envs(SMALL);
+    if variant.text.is_empty() {
+        command.env_remove("HOTBAY_HELLO_TEXT");
+    } else {
+        command.env("HOTBAY_HELLO_TEXT", variant.text);
+    }
+    let output = command.output().expect("cargo can be started");
+    assert!(output.status.success(), "cargo: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn target_folder() -> PathBuf {
+    let usual = || workspace().join("target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(usual, |folder| workspace().join(folder)).join("test-modules")
+}
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in a folder of the workspace").to_owned()
+}

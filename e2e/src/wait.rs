@@ -1,0 +1,29 @@
+//! Waiting for events.
+//!
+//! Owns the one deadline of all tests. Nothing else may sleep.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a test waits for anything.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Looks until `condition` is true, and returns what it gives.
+///
+/// # Panics
+/// When it is not true within [`DEADLINE`], with the last look's story.
+pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let story = match tokio::time::timeout_at(until, condition()).await {
+            Ok(Ok(value)) => return value,
+            Ok(Err(story)) => story,
+            Err(_elapsed) => "the look itself did not end".to_owned(),
+        };
+        assert!(Instant::now() < until, "{what}: not within {DEADLINE:?}; at last: {story}");
+        tokio::time::sleep(INTERVAL).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! `hotbay run`: the embedded control plane and a runtime, on one machine.
+//!
+//! ```text
+//! YAML, .so, folders ──desired (thread)──► plane: the operator's pipeline ──► a private bay ──► keeper (child) ──► engine
+//! ```
+//!
+//! Owns the life of the whole: start, Ctrl-C, exit code. Must not decide about modules: `plane` does, by the pipeline that the operator uses too.
+
+mod desired;
+mod keeper;
+mod plane;
+mod yaml;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use hotbay_bay::Writer;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::reference::RegistryArgs;
+
+/// What to serve, and where.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// HandlerModule YAML files, `.so` files, and folders of both.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Where to serve.
+    #[arg(long, env = "HOTBAY_LISTEN", default_value = "127.0.0.1:8880")]
+    listen: SocketAddr,
+    /// Where the keeper's /healthz and /readyz answer.
+    #[arg(long, env = "HOTBAY_HEALTH_LISTEN")]
+    health_listen: Option<SocketAddr>,
+    /// Where staged modules and the like are kept [default: hotbay/run/ in the user's cache folder].
+    #[arg(long, env = "HOTBAY_STATE")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// The folders and files of one run.
+struct Layout {
+    state: PathBuf,
+    bay: PathBuf,
+    report: PathBuf,
+}
+
+/// Serves until Ctrl-C, SIGTERM, or the keeper's end.
+///
+/// # Errors
+/// When something that is needed cannot be had; trouble with modules is told and survived.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
+        // One line an event is for people, wherever standard error goes. Children inherit the choice as a flag, see `keeper`.
+        hotbay_runtime::init_text_logs();
+    } else {
+        hotbay_runtime::init_logs();
+    }
+    let Args { paths, listen, health_listen, state, registry } = args;
+    for path in &paths {
+        anyhow::ensure!(path.exists(), "{} does not exist; name a YAML file, a .so file, or a folder", path.display());
+    }
+    let layout = Layout::new(state, listen)?;
+    let lock = layout.lock()?;
+    let writer = Writer::new(&layout.bay)?;
+    // What the last run served may not be wanted any more; blobs stay, they are named by what they are.
+    for key in writer.list()?.entries {
+        writer.remove_entry(&key)?;
+    }
+    let client = registry.client(None)?;
+    let layouts = registry.layouts()?;
+    let code = runtime()?.block_on(async {
+        let mut keeper = keeper::Keeper::spawn(&layout, listen, health_listen)?;
+        let (desired_tx, desired) = mpsc::channel(1);
+        std::thread::Builder::new()
+            .name("desired".to_owned())
+            .spawn(move || desired::follow(&paths, &layouts, &desired_tx))
+            .context("failed to start a thread")?;
+        let plane = plane::Plane::new(client, writer, layout.report.clone());
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tracing::info!("serving at http://{listen}");
+        let mut plane = std::pin::pin!(plane.run(desired));
+        loop {
+            tokio::select! {
+                ended = keeper.ended() => return ended,
+                () = &mut plane => anyhow::bail!("the control plane has ended"),
+                _ = interrupt.recv() => keeper.stop()?,
+                _ = terminate.recv() => keeper.stop()?,
+            }
+        }
+    });
+    drop(lock);
+    code
+}
+
+/// The runtime of a command: one thread is enough.
+///
+/// # Errors
+/// When the system refuses.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")
+}
+
+impl Layout {
+    /// One folder for each address that is served, so that two runs do not share a bay.
+    fn new(state: Option<PathBuf>, listen: SocketAddr) -> anyhow::Result<Self> {
+        let name = listen.to_string().replace([':', '[', ']'], "-");
+        let state = match state {
+            Some(state) => state,
+            None => cache_folder()?.join("hotbay/run").join(name),
+        };
+        std::fs::create_dir_all(&state).with_context(|| format!("failed to make {}", state.display()))?;
+        let state = state.canonicalize().with_context(|| format!("failed to find {}", state.display()))?;
+        Ok(Self { bay: state.join("bay"), report: state.join("report.json"), state })
+    }
+
+    /// Held as long as the run: a second one on the same folder would fight over the bay.
+    fn lock(&self) -> anyhow::Result<std::fs::File> {
+        let path = self.state.join("lock");
+        let file = std::fs::File::create(&path).with_context(|| format!("failed to make {}", path.display()))?;
+        file.try_lock().with_context(|| {
+            format!("another hotbay run uses {}; stop it, or choose another --listen or --state", self.state.display())
+        })?;
+        Ok(file)
+    }
+}
+
+/// The user's cache folder, by the XDG base directory specification.
+fn cache_folder() -> anyhow::Result<PathBuf> {
+    let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    xdg.or_else(home).context("there is no home folder; name one with --state")
+}
+
+/// Whether a path names a HandlerModule file.
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}

@@ -1,0 +1,72 @@
+//! The keeper as a child.
+//!
+//! Owns its start, its stop and its end. It has a process group of its own, so that Ctrl-C reaches only us: we tell it to drain. It dies with us, whatever
+//! ends us.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use tokio::sync::oneshot;
+
+use super::Layout;
+
+pub(super) struct Keeper {
+    /// Names the process even after its number is another's.
+    pidfd: OwnedFd,
+    end: oneshot::Receiver<Result<Option<i32>, rustix::io::Errno>>,
+    stopping: bool,
+}
+
+impl Keeper {
+    /// Starts this same program as a keeper. To be called on a thread that lives as long as the keeper should.
+    pub fn spawn(layout: &Layout, listen: SocketAddr, health: Option<SocketAddr>) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("failed to find this program's own file")?;
+        let mut command = Command::new(program);
+        command.args(["runtime", "keeper"]);
+        command.arg("--bay").arg(&layout.bay).arg("--state").arg(&layout.state);
+        command.arg("--report").arg(&layout.report).arg("--listen").arg(listen.to_string());
+        if let Some(health) = health {
+            command.arg("--health-listen").arg(health.to_string());
+        }
+        if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
+            command.env("HOTBAY_LOG_FORMAT", "text");
+        }
+        // On a laptop nobody minds a handover that was asked for.
+        command.args(["--handover-interval", "0s"]);
+        let spawned = hotbay_sys::process::spawn(command, None).context("failed to start the keeper")?;
+        let pid = Pid::from_raw(spawned.pid).context("the keeper has no process id")?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("failed to watch the keeper")?;
+        let (end_tx, end) = oneshot::channel();
+        let wait = move || {
+            let waited = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+            // Nobody listens any more: the command has failed and ends.
+            let _ = end_tx.send(waited.map(|ended| ended.and_then(|(_, status)| status.exit_status())));
+        };
+        std::thread::Builder::new().name("keeper-wait".to_owned()).spawn(wait).context("failed to start a thread")?;
+        Ok(Self { pidfd, end, stopping: false })
+    }
+
+    /// Waits for its end; an error if it was not asked to stop.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitCode> {
+        let code = (&mut self.end).await.context("nobody waits for the keeper")?.context("failed to reap the keeper")?;
+        match code {
+            Some(0) if self.stopping => Ok(ExitCode::SUCCESS),
+            Some(code) => bail!("the keeper ended with code {code}"),
+            None => bail!("the keeper was killed"),
+        }
+    }
+
+    /// Asks it to drain and end; a second time, to hurry.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        if self.stopping {
+            tracing::info!("stopping now");
+        } else {
+            tracing::info!("draining; Ctrl-C again to hurry");
+        }
+        self.stopping = true;
+        rustix::process::pidfd_send_signal(&self.pidfd, Signal::TERM).context("failed to tell the keeper")
+    }
+}

@@ -1,0 +1,156 @@
+//! The control plane of a laptop: what the operator does for a pool, for one machine.
+//!
+//! Owns what is looked up when, and what lies in the bay. The decisions are the pipeline's: resolve, validate, build, who has which route. A module that is
+//! refused keeps what it served before.
+
+mod module;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hotbay_api::{Digest, EntryKey, HandlerModule, HandlerModuleSpec, LocalReport, ModuleSource, OciSource};
+use hotbay_bay::{DropIn, Writer};
+use hotbay_pipeline::routes::settle;
+use hotbay_pipeline::{Prepared, Refusal, key_of};
+use hotbay_registry::Client;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+
+use self::module::{Job, Module};
+use super::desired::Desired;
+
+pub(super) struct Plane {
+    client: Arc<Client>,
+    writer: Writer,
+    report: PathBuf,
+    modules: BTreeMap<EntryKey, Module>,
+    layouts: u64,
+}
+
+impl Plane {
+    pub fn new(client: Client, writer: Writer, report: PathBuf) -> Self {
+        Self { client: Arc::new(client), writer, report, modules: BTreeMap::new(), layouts: 0 }
+    }
+
+    /// Follows what is asked for until nobody asks any more.
+    pub async fn run(mut self, mut desired: mpsc::Receiver<Desired>) {
+        // A registry that does not answer holds up its own modules only.
+        let mut jobs = JoinSet::new();
+        loop {
+            for (key, module) in &mut self.modules {
+                if let Some(job) = module.job() {
+                    let (key, client) = (key.clone(), Arc::clone(&self.client));
+                    jobs.spawn(async move {
+                        let result = job.run(&client).await;
+                        (key, job, result)
+                    });
+                }
+            }
+            let due = self.modules.values().filter_map(|module| module.due).min();
+            let wait = due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
+            tokio::select! {
+                desired = desired.recv() => match desired {
+                    Some(desired) => self.take(desired),
+                    None => return,
+                },
+                Some(done) = jobs.join_next() => self.done(done),
+                () = tokio::time::sleep(wait) => continue,
+            }
+            self.write();
+        }
+    }
+
+    fn done(&mut self, done: Result<(EntryKey, Job, Result<Prepared, Refusal>), JoinError>) {
+        match done {
+            Ok((key, job, result)) => {
+                if let Some(module) = self.modules.get_mut(&key) {
+                    module.done(&key, &job, result);
+                }
+            }
+            Err(error) => tracing::error!(%error, "preparing a module failed"),
+        }
+    }
+
+    fn take(&mut self, desired: Desired) {
+        let Desired { modules, drop_ins, layouts } = desired;
+        let layouts_changed = std::mem::replace(&mut self.layouts, layouts) != layouts;
+        let wanted =
+            drop_ins.iter().map(from_drop_in).chain(modules.into_iter().map(|module| (module, None)));
+        let mut present = BTreeSet::new();
+        for (module, bytes) in wanted {
+            let key = match key_of(&module) {
+                Ok(key) => key,
+                Err(refusal) => {
+                    tracing::warn!("failed: {refusal}");
+                    continue;
+                }
+            };
+            if !present.insert(key.clone()) {
+                tracing::warn!(module = %key, "asked for twice; the first one counts");
+                continue;
+            }
+            match self.modules.get_mut(&key) {
+                Some(known) => known.ask(module, bytes, layouts_changed),
+                None => drop(self.modules.insert(key, Module::new(module, bytes))),
+            }
+        }
+        let gone: Vec<EntryKey> = self.modules.keys().filter(|key| !present.contains(*key)).cloned().collect();
+        for key in gone {
+            self.modules.remove(&key);
+            if let Err(error) = self.writer.remove_entry(&key) {
+                tracing::warn!(module = %key, %error, "failed to remove from the bay");
+            }
+        }
+    }
+
+    /// Brings the bay in line with everything that is prepared and has its routes.
+    fn write(&mut self) {
+        let claimants: Vec<_> = self.modules.values().filter_map(Module::claimant).collect();
+        let refused = settle(&claimants);
+        drop(claimants);
+        let report = self.read_report();
+        for (key, module) in &mut self.modules {
+            let written = match refused.get(key) {
+                Some(refusal) => {
+                    module.say(key, refusal);
+                    continue;
+                }
+                None => module.write(key, &self.writer, &report),
+            };
+            if let Err(error) = written {
+                tracing::warn!(module = %key, "failed: {error:#}");
+            }
+        }
+        self.clean();
+    }
+
+    /// What the runtime last said; nothing, before it said anything.
+    fn read_report(&self) -> LocalReport {
+        let json = std::fs::read(&self.report).unwrap_or_default();
+        serde_json::from_slice(&json).unwrap_or_default()
+    }
+
+    /// Removes blobs that no entry names.
+    fn clean(&self) {
+        let named: BTreeSet<Digest> = self.modules.values().flat_map(Module::blobs).collect();
+        let Ok(contents) = self.writer.list() else { return };
+        for digest in contents.blobs.difference(&named) {
+            if let Err(error) = self.writer.remove_blob(digest) {
+                tracing::debug!(%digest, %error, "failed to remove a blob");
+            }
+        }
+    }
+}
+
+/// A drop-in as a module with every default.
+fn from_drop_in(drop_in: &DropIn) -> (HandlerModule, Option<Bytes>) {
+    let reference = drop_in.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let source = ModuleSource { oci: Some(OciSource { reference }) };
+    let spec = HandlerModuleSpec { source, ..HandlerModuleSpec::default() };
+    let mut module = HandlerModule::new(&drop_in.key.name, spec);
+    module.metadata.namespace = Some(drop_in.key.namespace.clone());
+    (module, Some(Bytes::copy_from_slice(&drop_in.bytes)))
+}

@@ -1,0 +1,166 @@
+//! One module on a laptop: what is asked for, what is prepared, what is in the bay.
+//!
+//! Owns when it is looked up again, and that a refusal is said once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use bytes::Bytes;
+use hotbay_api::{Digest, Entry, EntryKey, EntryState, HandlerModule, LocalReport};
+use hotbay_bay::Writer;
+use hotbay_pipeline::routes::Claimant;
+use hotbay_pipeline::{
+    Artifact, Build, Class, Policy, Prepared, Refusal, Source, SourceError, entry, last_good, prepare,
+};
+use hotbay_registry::Client;
+
+/// The first pause before a look-up that may yet succeed is repeated; doubled each time, up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A module that is asked for.
+pub(super) struct Module {
+    wanted: HandlerModule,
+    /// The drop-in that it stands for, if it does.
+    bytes: Option<Bytes>,
+    prepared: Option<Prepared>,
+    in_force: Option<Entry>,
+    /// When it is to be looked up next.
+    pub due: Option<Instant>,
+    failures: u32,
+    said: Option<String>,
+}
+
+/// A module to be looked up and prepared.
+pub(super) struct Job {
+    wanted: HandlerModule,
+    bytes: Option<Bytes>,
+}
+
+impl Job {
+    /// Goes through the operator's pipeline.
+    pub async fn run(&self, client: &Client) -> Result<Prepared, Refusal> {
+        let policy = Policy::default();
+        match self.bytes.clone() {
+            Some(bytes) => prepare(&self.wanted, &File(bytes), &policy).await,
+            None => prepare(&self.wanted, client, &policy).await,
+        }
+    }
+}
+
+impl Module {
+    pub fn new(wanted: HandlerModule, bytes: Option<Bytes>) -> Self {
+        let due = Some(Instant::now());
+        Self { wanted, bytes, prepared: None, in_force: None, due, failures: 0, said: None }
+    }
+
+    /// Takes in what is asked for now. `again`: what references lead to may have changed.
+    pub fn ask(&mut self, wanted: HandlerModule, bytes: Option<Bytes>, again: bool) {
+        if self.wanted != wanted || self.bytes != bytes || again {
+            self.due = Some(Instant::now());
+            self.failures = 0;
+        }
+        self.wanted = wanted;
+        self.bytes = bytes;
+    }
+
+    /// What is to be prepared now, if that is due.
+    pub fn job(&mut self) -> Option<Job> {
+        if self.wanted.spec.suspend {
+            // An edit makes it due again.
+            self.due = None;
+        }
+        self.due.take_if(|due| *due <= Instant::now())?;
+        Some(Job { wanted: self.wanted.clone(), bytes: self.bytes.clone() })
+    }
+
+    /// Takes in how a job went, and when the next one is due. What was asked for before the last edit is of no interest.
+    pub fn done(&mut self, key: &EntryKey, job: &Job, result: Result<Prepared, Refusal>) {
+        if self.wanted != job.wanted || self.bytes != job.bytes {
+            return;
+        }
+        let interval = self.wanted.spec.interval.0;
+        let regular = (!interval.is_zero() && self.bytes.is_none()).then(|| Instant::now() + interval);
+        let next = match result {
+            Ok(prepared) => {
+                self.failures = 0;
+                self.said = None;
+                self.prepared = Some(prepared);
+                regular
+            }
+            Err(refusal) => {
+                self.say(key, &refusal);
+                let pause = RETRY_MIN.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+                self.failures += 1;
+                match refusal.class {
+                    Class::Waiting => Some(Instant::now() + pause),
+                    Class::Stalled => regular,
+                }
+            }
+        };
+        // A change that came while the job ran has made it due already.
+        self.due = self.due.or(next);
+    }
+
+    /// Says a refusal once.
+    pub fn say(&mut self, key: &EntryKey, refusal: &Refusal) {
+        let words = refusal.to_string();
+        if self.said.as_ref() == Some(&words) {
+            return;
+        }
+        let serving = self.in_force.as_ref().and_then(|entry| entry.wanted());
+        let kept = serving.map_or_else(String::new, |revision| format!("; still serving {}", revision.revision));
+        tracing::warn!(module = %key, "failed: {words}{kept}");
+        self.said = Some(words);
+    }
+
+    /// What it wants and holds; nothing before it was prepared once.
+    pub fn claimant(&self) -> Option<Claimant<'_>> {
+        let prepared = self.prepared.as_ref()?;
+        let precedence = entry(&self.wanted, prepared.revision.clone(), None).ok()?.precedence();
+        let held = self.in_force.as_ref().and_then(|entry| entry.wanted());
+        let held = held.map_or(&[][..], |revision| &revision.routes);
+        Some(Claimant { precedence, wanted: Some(&prepared.revision.routes), held })
+    }
+
+    /// Puts blobs and entry into the bay, if they are not there.
+    pub fn write(&mut self, key: &EntryKey, writer: &Writer, report: &LocalReport) -> anyhow::Result<()> {
+        let Some(prepared) = &self.prepared else { return Ok(()) };
+        let wanted = &prepared.revision;
+        if self.in_force.as_ref().and_then(|entry| entry.wanted()) == Some(wanted) {
+            return Ok(());
+        }
+        for build in &prepared.builds {
+            if !writer.holds_blob(&build.digest, build.bytes.len() as u64) {
+                writer.put_blob(&build.digest, &build.bytes)?;
+            }
+        }
+        let active = |entry: &hotbay_api::EntryReport| entry.key == *key && entry.state == EntryState::Active;
+        let was_ready = report.entries.iter().any(active);
+        let good = last_good(self.in_force.as_ref(), was_ready, wanted);
+        let entry = entry(&self.wanted, wanted.clone(), good).map_err(|refusal| anyhow!("{refusal}"))?;
+        writer.put_entry(&entry)?;
+        self.in_force = Some(entry);
+        Ok(())
+    }
+
+    /// The blobs that its entry names.
+    pub fn blobs(&self) -> Vec<Digest> {
+        let revisions = self.in_force.iter().flat_map(|entry| &entry.revisions);
+        revisions.flat_map(|revision| revision.blobs.iter().map(|blob| blob.digest)).collect()
+    }
+}
+
+/// A source that holds one file.
+struct File(Bytes);
+
+impl Source for File {
+    async fn resolve(&self, _reference: &str) -> Result<Digest, SourceError> {
+        Ok(Digest::of(&self.0))
+    }
+
+    async fn fetch(&self, reference: &str, digest: &Digest, _max_bytes: u64) -> Result<Artifact, SourceError> {
+        let build = Build { platform: None, digest: *digest, bytes: self.0.clone() };
+        Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds: vec![build] })
+    }
+}

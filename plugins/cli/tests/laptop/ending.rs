@@ -1,0 +1,131 @@
+//! How a run ends: asked to, hurried, or killed. No process may be left.
+
+use hotbay_e2e::laptop::{Laptop, Role};
+use hotbay_e2e::modules;
+use hotbay_e2e::wait::wait_for;
+use hotbay_e2e::{http, laptop};
+use rustix::process::Signal;
+
+use crate::workshop::{HOTBAY, V1, Workshop, yaml};
+
+/// `faulty` that answers after so many milliseconds.
+async fn slow(shop: &Workshop, millis: u32) -> Laptop {
+    shop.push(&modules::faulty(), "faulty:1.0").await;
+    let config = format!("config: {{mode: \"handler-slow-ms:{millis}\"}}, timeouts: {{request: 50s}}");
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", &config));
+    let laptop = shop.run().await;
+    laptop.active("default/faulty").await;
+    laptop
+}
+
+async fn unready(laptop: &Laptop) {
+    wait_for("the keeper is not ready any more", async || match http::get(laptop.health, "/readyz").await {
+        Ok(answer) if answer.status != 200 => Ok(()),
+        Err(_) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ctrl_c_lets_a_slow_request_finish() {
+    let shop = Workshop::new();
+    let mut laptop = slow(&shop, 1500).await;
+    let address = laptop.address;
+    let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
+    // The request is in the engine's hands before it is told to end.
+    in_flight(&laptop).await;
+    laptop.signal(Role::Run, Signal::INT);
+    unready(&laptop).await;
+    let answer = slow.await.unwrap().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+    assert_eq!(laptop.ended().await.code(), Some(0));
+    assert!(http::get(address, "/faulty").await.is_err(), "nobody serves any more");
+}
+
+/// Waits until the engine runs the thread on which `faulty` sleeps.
+async fn in_flight(laptop: &Laptop) {
+    let engine = laptop.pid(Role::Engine);
+    let threads = || std::fs::read_dir(format!("/proc/{engine}/task")).map(Iterator::count).unwrap_or_default();
+    let before = threads();
+    // A thread of its own for the sleeper; workers and loader are there from the start.
+    wait_for("the handler has begun", async || {
+        let names = || std::fs::read_dir(format!("/proc/{engine}/task")).into_iter().flatten().flatten();
+        let sleeps = names().any(|task| {
+            let call = std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
+            call.contains("hrtimer_nanosleep")
+        });
+        if sleeps { Ok(()) } else { Err(format!("{before} threads, now {}", threads())) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_an_idle_run_at_once() {
+    let shop = Workshop::new();
+    shop.drop_in("libhello.so", &modules::hello("1.0"));
+    let mut laptop = shop.run().await;
+    laptop.serves("/hello", V1).await;
+    laptop.signal(Role::Run, Signal::TERM);
+    assert_eq!(laptop.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_ctrl_c_hurries() {
+    let shop = Workshop::new();
+    let mut laptop = slow(&shop, 45_000).await;
+    let address = laptop.address;
+    let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
+    in_flight(&laptop).await;
+    let began = std::time::Instant::now();
+    laptop.signal(Role::Run, Signal::INT);
+    unready(&laptop).await;
+    laptop.signal(Role::Run, Signal::INT);
+    assert_eq!(laptop.ended().await.code(), Some(0));
+    assert!(slow.await.unwrap().is_err(), "it was cut");
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_leaves_no_process() {
+    let shop = Workshop::new();
+    shop.drop_in("libhello.so", &modules::hello("1.0"));
+    let mut laptop = shop.run().await;
+    laptop.serves("/hello", V1).await;
+    laptop.signal(Role::Run, Signal::KILL);
+    assert_eq!(laptop.ended().await.code(), None);
+}
+
+#[tokio::test]
+async fn a_keeper_that_is_killed_ends_the_run_with_an_error() {
+    let shop = Workshop::new();
+    shop.drop_in("libhello.so", &modules::hello("1.0"));
+    let mut laptop = shop.run().await;
+    laptop.serves("/hello", V1).await;
+    laptop.signal(Role::Keeper, Signal::KILL);
+    let code = laptop.ended().await.code();
+    assert!(code.is_some_and(|code| code != 0), "{code:?}");
+    laptop.says(&["the keeper was killed"]).await;
+}
+
+#[tokio::test]
+async fn an_address_in_use_and_a_path_that_is_not_there_are_errors() {
+    let shop = Workshop::new();
+    let taken = std::net::TcpListener::bind(laptop::free_address()).unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let state = shop.file("state");
+    let modules = shop.modules();
+    let output = laptop::command(
+        HOTBAY,
+        &["run".as_ref(), modules.as_ref(), "--listen".as_ref(), listen.as_ref(), "--state".as_ref(), state.as_ref()],
+    )
+    .await;
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains(&format!("cannot listen on {listen}; is it in use")), "{words}");
+
+    let output = laptop::command(HOTBAY, &["run".as_ref(), "/nowhere/x.so".as_ref()]).await;
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("/nowhere/x.so does not exist; name a YAML file"), "{words}");
+}

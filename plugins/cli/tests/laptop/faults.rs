@@ -1,0 +1,238 @@
+//! Modules that fail, each in its own way, beside one that must not suffer; and engines that are killed.
+
+use hotbay_api::{EntryState, Reason};
+use hotbay_e2e::http::{Protocol, get};
+use hotbay_e2e::laptop::{Laptop, Role, send};
+use hotbay_e2e::load::Load;
+use hotbay_e2e::modules;
+use hotbay_e2e::wait::wait_for;
+use rustix::process::Signal;
+
+use crate::workshop::{V1, Workshop, yaml};
+
+const FAULTY: &str = "default/faulty";
+
+/// `faulty` that works, and `hello` beside it.
+async fn start(shop: &Workshop) -> Laptop {
+    shop.push(&modules::faulty(), "faulty:1.0").await;
+    shop.drop_in("libhello.so", &modules::hello("1.0"));
+    set_mode(shop, "none");
+    let laptop = shop.run().await;
+    laptop.active(FAULTY).await;
+    laptop.active("local/hello").await;
+    assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+    laptop
+}
+
+/// The answer says which mode serves.
+fn set_mode(shop: &Workshop, mode: &str) {
+    let config = format!("config: {{mode: \"{mode}\", text: \"{mode}\"}}, timeouts: {{request: 2s}}");
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", &config));
+}
+
+/// What every failure in `create` has to leave behind: the old one serves, and a cure is taken.
+async fn the_old_serves_until_it_is_cured(shop: &Workshop, laptop: &Laptop) {
+    laptop.serves("/faulty", "none\n").await;
+    laptop.serves("/hello", V1).await;
+    set_mode(shop, "answer-500");
+    laptop.answers("/faulty", 500).await;
+    laptop.active(FAULTY).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_is_killed_under_load_refuses_no_connection() {
+    const KILLS: u64 = 5;
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    let load = Load::start(laptop.address, Protocol::H1, 8, "/hello");
+    load.answered(50).await;
+    for kill in 1..=KILLS {
+        send(laptop.pid(Role::Engine), Signal::KILL);
+        wait_for("the next engine serves", async || {
+            let generation = laptop.report().engine;
+            if generation > kill { Ok(()) } else { Err(format!("engine {generation}")) }
+        })
+        .await;
+        load.answered(50).await;
+    }
+    let tally = load.stop().await;
+    assert_eq!((tally.connect_errors, tally.timeouts), (0, 0), "{tally:?}");
+    assert!(tally.other.is_empty(), "{tally:?}");
+    assert!(tally.socket_errors <= 8 * KILLS, "only what was in flight is lost: {tally:?}");
+    laptop.active(FAULTY).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+}
+
+#[tokio::test]
+async fn an_abort_in_create_cannot_loop_the_engine() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "create-abort");
+    let entry = laptop.failed(FAULTY, Reason::Quarantined).await;
+    assert!(entry.serving.is_some(), "{entry:?}");
+    let engine = laptop.report().engine;
+    the_old_serves_until_it_is_cured(&shop, &laptop).await;
+    assert_eq!(laptop.report().engine, engine, "after the quarantine no engine dies");
+    // One that had served, one that aborted at its start, one that serves.
+    assert!(engine <= 3, "{engine} engines");
+}
+
+#[tokio::test]
+async fn an_abort_in_create_of_the_first_revision_spares_the_others() {
+    let shop = Workshop::new();
+    shop.push(&modules::faulty(), "faulty:1.0").await;
+    shop.drop_in("libhello.so", &modules::hello("1.0"));
+    set_mode(&shop, "create-abort");
+    let laptop = shop.run().await;
+    laptop.serves("/hello", V1).await;
+    let entry = laptop.failed(FAULTY, Reason::Quarantined).await;
+    assert_eq!(entry.serving, None);
+    assert_eq!(laptop.get("/faulty").await.status, 404);
+    set_mode(&shop, "none");
+    laptop.serves("/faulty", "none\n").await;
+}
+
+#[tokio::test]
+async fn a_panic_or_an_error_in_create_is_said_and_the_old_serves() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    for (mode, words) in [("create-panic", "asked create to panic"), ("create-error", "asked create to fail")] {
+        set_mode(&shop, mode);
+        let entry = laptop.failed(FAULTY, Reason::StartFailed).await;
+        let message = entry.failure.unwrap().message;
+        assert!(message.contains(words), "{mode}: {message}");
+        assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+        set_mode(&shop, "none");
+        laptop.active(FAULTY).await;
+    }
+    set_mode(&shop, "create-panic");
+    laptop.failed(FAULTY, Reason::StartFailed).await;
+    the_old_serves_until_it_is_cured(&shop, &laptop).await;
+    assert_eq!(laptop.report().engine, 1);
+}
+
+#[tokio::test]
+async fn a_create_that_does_not_return_holds_up_nobody_else() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "create-hang");
+    laptop.failed(FAULTY, Reason::StartTimeout).await;
+    shop.drop_in("libecho.so", &modules::echo());
+    laptop.answers("/echo/x", 200).await;
+    the_old_serves_until_it_is_cured(&shop, &laptop).await;
+    assert_eq!(laptop.report().engine, 1);
+}
+
+#[tokio::test]
+async fn a_create_that_stays_pending_is_given_up() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "create-pending");
+    laptop.entry(FAULTY, "pending", |entry| entry.state == EntryState::Pending).await;
+    // Others are loaded meanwhile.
+    shop.drop_in("libecho.so", &modules::echo());
+    laptop.answers("/echo/x", 200).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+    laptop.failed(FAULTY, Reason::StartTimeout).await;
+    the_old_serves_until_it_is_cured(&shop, &laptop).await;
+}
+
+#[tokio::test]
+async fn an_engine_comes_up_although_a_module_never_settles() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "create-pending");
+    laptop.entry(FAULTY, "pending", |entry| entry.state == EntryState::Pending).await;
+    send(laptop.pid(Role::Engine), Signal::KILL);
+    wait_for("the next engine serves", async || match laptop.report().engine {
+        2 => Ok(()),
+        other => Err(format!("engine {other}")),
+    })
+    .await;
+    laptop.serves("/hello", V1).await;
+    // Its last good one serves, too.
+    laptop.serves("/faulty", "none\n").await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_is_a_500() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "handler-panic");
+    laptop.answers("/faulty", 500).await;
+    for _ in 0..100 {
+        assert_eq!(laptop.get("/faulty").await.status, 500);
+    }
+    laptop.says(&[FAULTY, "the config asked the handler to panic"]).await;
+    assert_eq!(laptop.get("/hello").await.text(), V1);
+    assert_eq!(laptop.report().engine, 1, "no engine was replaced");
+}
+
+#[tokio::test]
+async fn an_answer_that_http_forbids_is_a_500() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "answer-illegal");
+    let answer = laptop.answers("/faulty", 500).await;
+    assert!(answer.headers.get("b").is_none() && answer.headers.get("x-bad").is_none(), "{answer:?}");
+    assert_eq!(laptop.get("/hello").await.text(), V1);
+}
+
+/// Two deaths, then the last good one serves.
+async fn a_handler_that_ends_the_engine(mode: &str) {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, mode);
+    laptop.active(FAULTY).await;
+    wait_for("the mode serves", async || {
+        let serving = laptop.report().entries.into_iter().find(|entry| entry.key.to_string() == FAULTY);
+        // The request that ends an engine has no answer.
+        let lost = get(laptop.address, "/faulty").await.is_err();
+        if lost { Ok(()) } else { Err(format!("{serving:?}")) }
+    })
+    .await;
+    // The second one; later requests may meet the last good one already.
+    wait_for("a second request ends an engine, or the last good one serves", async || {
+        match get(laptop.address, "/faulty").await {
+            Ok(answer) if answer.text() == "none\n" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let entry = laptop.failed(FAULTY, Reason::Quarantined).await;
+    assert!(entry.serving.is_some(), "{entry:?}");
+    laptop.serves("/hello", V1).await;
+    assert_eq!(laptop.report().engine, 3);
+    set_mode(&shop, "answer-500");
+    laptop.answers("/faulty", 500).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_aborts_twice_is_quarantined() {
+    a_handler_that_ends_the_engine("handler-abort").await;
+}
+
+#[tokio::test]
+async fn a_handler_with_a_wild_read_is_quarantined() {
+    a_handler_that_ends_the_engine("handler-segv").await;
+}
+
+#[tokio::test]
+async fn a_handler_that_exits_is_quarantined() {
+    a_handler_that_ends_the_engine("handler-exit").await;
+}
+
+#[tokio::test]
+async fn what_no_engine_may_load_is_refused_before_it_could() {
+    let shop = Workshop::new();
+    shop.drop_in("libfaulty.so", &modules::faulty());
+    let laptop = shop.run().await;
+    laptop.serves("/faulty", "ok\n").await;
+    shop.drop_in("libfaulty.so", &modules::newer_abi());
+    laptop.says(&["local/faulty", "AbiMismatch"]).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
+    shop.drop_in("libfaulty.so", &modules::constructor_abort());
+    laptop.failed("local/faulty", Reason::ProbeCrashed).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
+    assert_eq!(laptop.report().engine, 1, "only a probe has died");
+}

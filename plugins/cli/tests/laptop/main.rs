@@ -1,0 +1,15 @@
+//! `hotbay` as its users meet it: the built program, its processes, real modules, real sockets.
+//!
+//! One program for all tests, so that modules are built once. Each test has ports, folders and processes of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
+
+mod ending;
+mod faults;
+mod folder;
+mod requests;
+mod swaps;
+mod workshop;
+mod yaml;
+
+mod artifacts;
