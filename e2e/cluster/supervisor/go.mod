@@ -1,0 +1,3 @@
+module hotbay.dev/e2e/cluster/supervisor
+
+go 1.24
