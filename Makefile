@@ -1,0 +1,49 @@
+# What a user and a developer of Hotbay type. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Where `make run` serves, and its state.
+LISTEN ?= 127.0.0.1:8880
+LAYOUT := target/hotbay/modules
+
+include mk/cluster.mk
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: hello ## serve the hello module on the embedded control plane: curl http://127.0.0.1:8880/hello
+	@exec target/release/hotbay run plugins/examples/hello/hello-module.yaml \
+		--listen $(LISTEN) --mirror registry.example.com=oci:$(LAYOUT)
+
+.PHONY: hello
+hello: ## build the hello module and push it to where `make run` looks; a running one swaps it in
+	@echo "building hotbay and the hello module ..." >&2
+	@scripts/deps build
+	@cargo build --release --locked --package hotbay --package hello
+	@target/release/hotbay push target/release/libhello.so oci:$(LAYOUT):hello:1.0
+
+.PHONY: check
+check: ## formatting, lints, generated files, dependency rules
+	cargo fmt --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo test --locked --quiet --package hotbay-api --features crdgen generated
+	scripts/cargo-deny check bans licenses sources
+
+.PHONY: unit
+unit: ## every test that needs no cluster
+	cargo test --workspace --locked --exclude hotbay-e2e
+	cargo test --locked --package hotbay-e2e --lib
+
+.PHONY: e2e
+e2e: ## the tests against the cluster of KUBECONFIG, or against a local one made for them
+	scripts/e2e
+
+.PHONY: test
+test: deps check unit e2e ## everything: what CI runs
+
+.PHONY: generate
+generate: ## write the generated files anew
+	cargo run --locked --quiet --package hotbay-api --features crdgen --bin crdgen
