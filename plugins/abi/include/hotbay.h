@@ -4,6 +4,9 @@
  * It gets one table of functions and returns one. Both tables begin with their size and only ever grow at the end: read a field only
  * if it lies within `size`. Until ABI 1 is frozen, hosts and modules announce major 0.
  *
+ * Zero what you do not know: every pad, every flag without a name. A reader ignores flags of the low half that it does not know, and refuses
+ * those of the high half.
+ *
  * LP64, little-endian ELF only. No enum, bool, long, bit field, union, varargs, errno, descriptor or FILE crosses this boundary. */
 #ifndef HOTBAY_H
 #define HOTBAY_H
@@ -42,6 +45,7 @@ typedef struct {                                           /* Owned bytes: relea
   void (*release)(void *owner);                            /* NULL: the bytes live as long as the process. */
 } hb_buf;
 
+/* Reserved: HB_REQ flag 2 (an upgrade is possible), HB_RESP flags 1 (a stream follows) and 2 (an upgrade). */
 #define HB_REQ_BODY_INLINE 1u /* `body` is the whole request body (len 0: there is none); read() would answer HB_EOF. */
 
 /* A request. The whole struct and every view in it live until drop() of this call returns (until start() returns, if it did not
@@ -102,20 +106,20 @@ typedef struct hb_host {
   const void *(*extension)(const char *id);
 } hb_host;
 
-#define HB_MOD_PANIC_UNWIND 1u /* Panics of this module unwind (or nothing in it panics). */
+#define HB_MOD_PANIC_UNWIND 1u /* Panics of this module unwind (or nothing in it panics). Required: an abort would end the engine. */
 
 /* The module. The host copies min(its size, the host's size) bytes. */
 typedef struct hb_module {
   uint32_t size, abi_minor, flags, n_handlers; /* n_handlers must be the manifest's. */
   /* Makes an instance, on the loader thread. HB_PENDING: *instance is set, and poll_instance is called on each wake until it answers
-   * something else. < 0: *instance is ignored. Make no threads here that the module may never need. */
+   * something else. < 0: *instance is ignored; HB_DENIED says that the config is at fault, so that it is not tried again. Make no threads here that the module may never need. */
   hb_rc (*create)(const hb_config *config, hb_h self, void **instance);
   /* After create or stop answered HB_PENDING. Never concurrent with itself. < 0 after create: destroy follows, and no stop. */
   hb_rc (*poll_instance)(void *instance, hb_h self);
   hb_rc (*stop)(void *instance, hb_h self);          /* Once. No start() follows. HB_PENDING: poll_instance is called. */
   void (*destroy)(void *instance);                   /* Once, after stop has settled or timed out, and every call was dropped. */
   /* Begins a call and does its first poll, on any engine thread, concurrently per instance. HB_READY: the answer is complete, *state is
-   * ignored and the handle dies on return. HB_PENDING: *state is owned by the call. < 0: *state is ignored, and the client gets 500. */
+   * ignored and the handle dies on return. HB_PENDING: *state is owned by the call. < 0: *state is ignored, and the client gets 500, unless it was answered before. */
   hb_rc (*start)(void *instance, hb_h call, const hb_request *request, void **state);
   hb_rc (*poll)(void *state, hb_h call);             /* One at a time per state, on any engine thread. */
   /* Exactly once per start that answered HB_PENDING, perhaps without a further poll. The handle is dead by then.

@@ -52,6 +52,8 @@ pub type Handle = u64;
 pub const REQ_BODY_INLINE: u32 = 1;
 /// [`Response::flags`]: the body is borrowed, and the host copies.
 pub const RESP_COPY: u32 = 4;
+/// Size of [`Response`] in ABI 0.1: a shorter one is malformed.
+pub const RESPONSE_SIZE_0_1: u32 = 56;
 /// [`Module::flags`]: panics unwind.
 pub const MOD_PANIC_UNWIND: u32 = 1;
 

@@ -106,7 +106,7 @@ impl CallState {
         }
     }
 
-    /// The future goes first: what it holds is not needed any more, and the client need not wait for it.
+    /// The answer goes first: the client need not wait for what the future holds to be dropped.
     fn answer(&mut self, response: Response, handle: Handle) -> Rc {
         let rc = answer::send(handle, response);
         self.stage = Stage::Over;

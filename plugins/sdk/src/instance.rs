@@ -8,15 +8,23 @@ use std::pin::Pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
-use hotbay_abi::{ERR, Handle, PENDING, READY, Rc};
+use hotbay_abi::{DENIED, ERR, Handle, PENDING, READY, Rc};
 
 use crate::call::Handler;
 use crate::request::State;
-use crate::{Config, host};
+use crate::{Config, ConfigError, host};
 
-/// What making the state ends with; an error is words for people.
-type Made = Result<State, String>;
+/// What making the state ends with.
+type Made = Result<State, Unmade>;
 type Making = Pin<Box<dyn Future<Output = Made> + Send>>;
+
+/// Why there is no state.
+pub struct Unmade {
+    /// For people.
+    words: String,
+    /// The config is at fault: another try with the same one is in vain.
+    config: bool,
+}
 
 /// How the state is made.
 #[derive(Clone, Copy)]
@@ -33,9 +41,12 @@ pub enum Create {
 ///
 /// # Errors
 /// The author's, as one line.
-pub fn erase<T: Any + Send + Sync>(made: Result<T, impl Display>) -> Result<State, String> {
-    // The alternate form shows the whole chain of those error types that have one.
-    made.map(|state| Box::new(state) as State).map_err(|error| format!("{error:#}"))
+pub fn erase<T: Any + Send + Sync>(made: Result<T, impl Display + 'static>) -> Result<State, Unmade> {
+    made.map(|state| Box::new(state) as State).map_err(|error| Unmade {
+        // The alternate form shows the whole chain of those error types that have one.
+        words: format!("{error:#}"),
+        config: (&error as &dyn Any).is::<ConfigError>(),
+    })
 }
 
 /// Shared by all its calls.
@@ -87,9 +98,9 @@ impl Instance {
     fn settle(&self, made: Made, me: Handle) -> Rc {
         match made {
             Ok(state) => self.state.set(state).map_or(ERR, |()| READY),
-            Err(words) => {
+            Err(Unmade { words, config }) => {
                 host::fail(me, &words);
-                ERR
+                if config { DENIED } else { ERR }
             }
         }
     }

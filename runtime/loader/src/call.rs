@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::frame::Frame;
-use crate::handle::{self, Body, Reply, State};
+use crate::handle::{self, Body, Kind, Reply, State};
 use crate::thread::in_module;
 use crate::{Captures, Instance};
 
@@ -79,8 +79,6 @@ pub enum DropReason {
     Disconnect = abi::DROP_DISCONNECT,
     /// It took too long.
     Timeout = abi::DROP_TIMEOUT,
-    /// The engine ends.
-    Shutdown = abi::DROP_SHUTDOWN,
 }
 
 /// How a call began.
@@ -111,7 +109,7 @@ pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
         stream @ Body::Stream(_) => (None, stream),
     };
     let frame = Frame::new(parts, handler, captures, inline);
-    let Some(handle) = handle::open(State::new(body, instance.row())) else {
+    let Some(handle) = handle::open(State::new(Kind::Call, body, instance.mark())) else {
         return Started::Done(Err(CallFailure::NoHandles));
     };
     let mut state = std::ptr::null_mut();

@@ -31,6 +31,8 @@ pub(crate) struct Frame {
     parts: Option<Parts>,
     captures: Captures,
     body: Bytes,
+    /// Path and query in one block, where hyper has them in two.
+    target: String,
 }
 
 // SAFETY: the pointers in a frame point into what the frame itself owns, and all of that may cross threads.
@@ -51,7 +53,7 @@ impl Frame {
         // The box does not move any more, so the parts may be pointed into (a method may hold its text inline).
         let parts = frame.parts.insert(parts);
         fill_headers(&mut frame.headers, &parts.headers);
-        let path = parts.uri.path();
+        let (path, query) = target(&parts.uri, &mut frame.target);
         fill_params(&mut frame.params, &frame.captures, path);
         let authority = match parts.uri.authority() {
             Some(authority) => Str::new(authority.as_str().as_bytes()),
@@ -73,7 +75,7 @@ impl Frame {
             scheme: parts.uri.scheme_str().map_or(Str::ABSENT, |scheme| Str::new(scheme.as_bytes())),
             authority,
             path: Str::new(path.as_bytes()),
-            query: parts.uri.query().map_or(Str::ABSENT, |query| Str::new(query.as_bytes())),
+            query: query.map_or(Str::ABSENT, |query| Str::new(query.as_bytes())),
             body: if inline { Str::new(&frame.body) } else { Str::ABSENT },
             headers: frame.headers.as_ptr(),
             params: frame.params.as_ptr(),
@@ -131,8 +133,21 @@ impl Frame {
             parts: None,
             captures: Captures::default(),
             body: Bytes::new(),
+            target: String::new(),
         })
     }
+}
+
+/// Path and query, the query one byte after the path as the ABI promises. `http://host?x=1` has no path of its own: http lends a static one.
+fn target<'u>(uri: &'u http::Uri, owned: &'u mut String) -> (&'u str, Option<&'u str>) {
+    let (path, query) = (uri.path(), uri.query());
+    let Some(text) = query else { return (path, None) };
+    if text.as_ptr() as usize == path.as_ptr() as usize + path.len() + 1 {
+        return (path, query);
+    }
+    owned.clear();
+    owned.extend([path, "?", text]);
+    (&owned[..path.len()], Some(&owned[path.len() + 1..]))
 }
 
 fn fill_headers(views: &mut Vec<Header>, headers: &HeaderMap) {
@@ -144,10 +159,13 @@ fn fill_headers(views: &mut Vec<Header>, headers: &HeaderMap) {
 
 fn fill_params(views: &mut Vec<Header>, captures: &Captures, path: &str) {
     let values = captures.ranges.iter().map(|&(from, to)| path.as_bytes().get(from..to).unwrap_or_default());
-    views.extend(captures.names.iter().zip(values).map(|(name, value)| Header {
-        name: Str::new(name.as_bytes()),
-        value: Str::new(value),
-    }));
+    views.extend(
+        captures
+            .names
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Header { name: Str::new(name.as_bytes()), value: Str::new(value) }),
+    );
 }
 
 fn content_length(headers: &HeaderMap, inline: bool, length: usize) -> i64 {
@@ -163,8 +181,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_query_follows_the_path_even_where_the_path_is_not_the_clients() {
+        let (parts, ()) = http::Request::get("http://example.com?x=1").body(()).unwrap().into_parts();
+        let frame = Frame::new(parts, 0, Captures::default(), Some(Bytes::new()));
+        let view = &frame.request;
+        assert_eq!(view.query.ptr as usize, view.path.ptr as usize + view.path.len + 1);
+        // SAFETY: the frame lives.
+        assert_eq!(unsafe { (view.path.get(), view.query.get()) }, (Some(&b"/"[..]), Some(&b"x=1"[..])));
+        frame.recycle();
+    }
+
+    #[test]
     fn the_views_say_what_the_request_says() {
-        let request = http::Request::get("http://example.com/users/7?x=1").header("x-a", "b").body(()).unwrap();
+        let request =
+            http::Request::get("http://example.com/users/7?x=1").header("x-a", "b").body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let captures = Captures { names: ["id".into()].into(), ranges: vec![(7, 8)] };
         let frame = Frame::new(parts, 3, captures, Some(Bytes::from_static(b"body")));

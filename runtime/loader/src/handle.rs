@@ -14,6 +14,7 @@ use hotbay_abi::Handle;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::call::Answer;
+use crate::queue::Mark;
 
 /// 1,048,576 calls at a time; 44 bits of generation last 5 years on one slot at 100,000 calls a second, and then the slot retires.
 const INDEX_BITS: u32 = 20;
@@ -45,8 +46,17 @@ pub(crate) struct State {
     pub body: Option<Body>,
     /// What the module said with `fail`.
     pub words: Option<String>,
-    /// The row of its module in the engine's memory, for log lines.
-    pub row: u64,
+    /// Which module's it is, for log lines and blame.
+    pub mark: Mark,
+    /// What the handle names.
+    pub kind: Kind,
+}
+
+/// What a handle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Call,
+    Instance,
 }
 
 /// How far the answer is.
@@ -84,8 +94,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl State {
     /// Of a call or instance that is about to run.
-    pub fn new(body: Body, row: u64) -> Self {
-        Self { reply: Reply::Open, waker: None, running: true, woken: false, body: Some(body), words: None, row }
+    pub fn new(kind: Kind, body: Body, mark: Mark) -> Self {
+        Self {
+            reply: Reply::Open,
+            waker: None,
+            running: true,
+            woken: false,
+            body: Some(body),
+            words: None,
+            mark,
+            kind,
+        }
     }
 }
 
@@ -112,6 +131,11 @@ pub(crate) fn close(handle: Handle) -> Option<State> {
         give_back(index);
     }
     Some(taken)
+}
+
+/// As [`with`], for a handle that must name a call.
+pub(crate) fn with_call<R>(handle: Handle, change: impl FnOnce(&mut State) -> R) -> Option<R> {
+    with(handle, |state| (state.kind == Kind::Call).then(|| change(state))).flatten()
 }
 
 /// Runs `change` on the state of a live handle. `change` must not run foreign code.
@@ -177,7 +201,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State::new(Body::Whole(Bytes::new()), 0)
+        State::new(Kind::Call, Body::Whole(Bytes::new()), Mark::default())
     }
 
     #[test]
@@ -202,7 +226,9 @@ mod tests {
                     for &handle in &handles {
                         assert!(with(handle, |state| state.woken = !state.woken).is_some());
                     }
-                    handles.iter().for_each(|&handle| assert!(close(handle).is_some_and(|state| state.woken)));
+                    handles
+                        .iter()
+                        .for_each(|&handle| assert!(close(handle).is_some_and(|state| state.woken)));
                     handles
                 })
             })

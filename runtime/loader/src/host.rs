@@ -17,7 +17,8 @@ use http_body_util::LengthLimitError;
 
 use crate::call::Answer;
 use crate::handle::{self, Body, Reply};
-use crate::thread::module_name;
+use crate::queue::Mark;
+use crate::thread::{marked, module_name};
 
 /// Most headers of an answer, and most bytes of their names and values.
 const MAX_HEADERS: u32 = 256;
@@ -51,7 +52,10 @@ pub(crate) fn table() -> &'static Host {
 }
 
 /// Bytes that a module lent with a release function.
-struct Owned(Buf);
+struct Owned {
+    buf: Buf,
+    mark: Mark,
+}
 
 // SAFETY: the ABI lets the receiver release a buffer on any thread.
 unsafe impl Send for Owned {}
@@ -59,15 +63,15 @@ unsafe impl Send for Owned {}
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the module promises `len` bytes until release, which runs on drop.
-        unsafe { Str { ptr: self.0.ptr, len: self.0.len }.get() }.unwrap_or_default()
+        unsafe { Str { ptr: self.buf.ptr, len: self.buf.len }.get() }.unwrap_or_default()
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Some(release) = self.0.release {
+        if let Some(release) = self.buf.release {
             // SAFETY: `owner` belongs to `release`, and this is its one call.
-            unsafe { release(self.0.owner) }
+            marked(self.mark, 0, || unsafe { release(self.buf.owner) });
         }
     }
 }
@@ -76,14 +80,15 @@ impl Drop for Owned {
 ///
 /// # Safety
 /// `body` must be as the header says for a `respond` with these flags.
-unsafe fn take_body(body: Buf, flags: u32) -> Bytes {
+unsafe fn take_body(call: Handle, body: Buf, flags: u32) -> Bytes {
     // SAFETY: the caller promises `len` bytes, for this call at least.
     let view = || unsafe { Str { ptr: body.ptr, len: body.len }.get() }.unwrap_or_default();
     if flags & abi::RESP_COPY != 0 {
         return Bytes::copy_from_slice(view());
     }
     if body.release.is_some() {
-        return Bytes::from_owner(Owned(body));
+        let mark = handle::with(call, |state| state.mark).unwrap_or_default();
+        return Bytes::from_owner(Owned { buf: body, mark });
     }
     // SAFETY: without a release function the bytes live as long as the process, as the header says.
     Bytes::from_static(unsafe { Str { ptr: body.ptr, len: body.len }.get() }.unwrap_or_default())
@@ -91,12 +96,17 @@ unsafe fn take_body(body: Buf, flags: u32) -> Bytes {
 
 unsafe extern "C" fn respond(call: Handle, response: *const Response) -> Rc {
     // SAFETY: the module passes a response that lives for this call, or NULL.
-    let Some(response) = (unsafe { response.as_ref() }) else { return abi::ERR };
-    if response.size < size_of_table::<Response>() {
-        return abi::ERR;
-    }
+    guarded(|| unsafe { respond_checked(call, response) })
+}
+
+/// # Safety
+/// As for `respond` in the header.
+unsafe fn respond_checked(call: Handle, response: *const Response) -> Rc {
+    // SAFETY: every struct begins with its size; nothing beyond it is read.
+    let Some(response) = (unsafe { read_prefix(response) }) else { return abi::ERR };
+    let response = &response;
     // SAFETY: the response is valid, and so are its parts.
-    let body = unsafe { take_body(response.body, response.flags) };
+    let body = unsafe { take_body(call, response.body, response.flags) };
     // The high half of the flags asks for what this host must understand; the low half may be ignored.
     if response.flags >> 16 != 0 {
         return abi::UNSUPPORTED;
@@ -106,20 +116,53 @@ unsafe extern "C" fn respond(call: Handle, response: *const Response) -> Rc {
         Ok(head) => head,
         Err(rc) => return rc,
     };
-    let answered = handle::with(call, |state| {
-        if !matches!(state.reply, Reply::Open) {
-            return Err(());
+    // An answer that comes second stays here, and is released after the slot's lock is left.
+    let mut answer = Some(Answer { status, headers, body });
+    let answered = handle::with_call(call, |state| {
+        let open = matches!(state.reply, Reply::Open);
+        if let Some(answer) = answer.take_if(|_| open) {
+            state.reply = Reply::Answered(answer);
         }
-        state.reply = Reply::Answered(Answer { status, headers, body });
-        Ok(if state.running { None } else { state.waker.take() })
+        (open, if state.running || !open { None } else { state.waker.take() })
     });
     match answered {
-        Some(Ok(waker)) => {
+        Some((true, waker)) => {
             wake_taken(waker);
             abi::READY
         }
-        Some(Err(())) | None => abi::GONE,
+        _ => abi::GONE,
     }
+}
+
+/// The response as this host knows it: a module built for an older or newer host has a shorter or longer one.
+///
+/// # Safety
+/// `response` must be NULL or point to as many bytes as its size says.
+unsafe fn read_prefix(response: *const Response) -> Option<Response> {
+    if response.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise; the size comes first.
+    let size = unsafe { (&raw const (*response).size).read() };
+    if size < abi::RESPONSE_SIZE_0_1 {
+        return None;
+    }
+    let mut known = std::mem::MaybeUninit::<Response>::zeroed();
+    let length = (size as usize).min(size_of::<Response>());
+    // SAFETY: `length` bytes are readable by the caller's promise, and fit; zeros are valid for every field that is left out.
+    unsafe {
+        std::ptr::copy_nonoverlapping(response.cast::<u8>(), known.as_mut_ptr().cast::<u8>(), length);
+        Some(known.assume_init())
+    }
+}
+
+/// Runs a host function so that nothing unwinds into the module.
+fn guarded(function: impl FnOnce() -> Rc) -> Rc {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(function)).unwrap_or_else(|payload| {
+        // Dropping it may panic once more.
+        std::mem::forget(payload);
+        abi::ERR
+    })
 }
 
 /// Status and headers, checked: a module cannot smuggle a second answer or a false length.
@@ -132,8 +175,10 @@ unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
     if response.n_headers > MAX_HEADERS {
         return Err(abi::LIMIT);
     }
-    let views = if response.headers.is_null() {
+    let views = if response.n_headers == 0 {
         &[]
+    } else if response.headers.is_null() {
+        return Err(abi::ERR);
     } else {
         // SAFETY: the caller promises that many headers.
         unsafe { std::slice::from_raw_parts(response.headers, response.n_headers as usize) }
@@ -142,7 +187,8 @@ unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
     let mut total = 0;
     for view in views {
         // SAFETY: names and values are borrowed for this call.
-        let (name, value) = unsafe { (view.name.get().unwrap_or_default(), view.value.get().unwrap_or_default()) };
+        let (name, value) =
+            unsafe { (view.name.get().unwrap_or_default(), view.value.get().unwrap_or_default()) };
         total += name.len() + value.len();
         if total > MAX_HEADER_BYTES {
             return Err(abi::LIMIT);
@@ -171,8 +217,15 @@ fn is_ours(name: &HeaderName) -> bool {
 }
 
 unsafe extern "C" fn read(call: Handle, out: *mut Buf) -> Rc {
+    // SAFETY: as this function's own contract.
+    guarded(|| unsafe { read_checked(call, out) })
+}
+
+/// # Safety
+/// `out` must be the module's to be written.
+unsafe fn read_checked(call: Handle, out: *mut Buf) -> Rc {
     // The body is polled outside the slot's lock: it may wake its waker, which is this handle, from within.
-    let mut body = match handle::with(call, |state| state.body.take()) {
+    let mut body = match handle::with_call(call, |state| state.body.take()) {
         None => return abi::GONE,
         Some(None) => return abi::PENDING,
         Some(Some(body)) => body,
@@ -226,7 +279,7 @@ unsafe extern "C" fn release_bytes(owner: *mut c_void) {
 }
 
 unsafe extern "C" fn abort(call: Handle) -> Rc {
-    let aborted = handle::with(call, |state| {
+    let aborted = handle::with_call(call, |state| {
         let open = matches!(state.reply, Reply::Open);
         if open {
             state.reply = Reply::Aborted;
@@ -287,9 +340,20 @@ unsafe extern "C" fn log(any: Handle, level: i32, target: Str, message: Str) {
     if level > LOG_LEVEL.load(Ordering::Relaxed) {
         return;
     }
+    // On a thread that is ending, tracing's own thread-local buffer may be gone already, and says so by a panic.
+    guarded(|| {
+        // SAFETY: the texts are borrowed for this call.
+        unsafe { log_line(any, level, target, message) };
+        abi::READY
+    });
+}
+
+/// # Safety
+/// The texts must be valid for this call.
+unsafe fn log_line(any: Handle, level: i32, target: Str, message: Str) {
     // SAFETY: the texts are borrowed for this call.
     let (target, message) = unsafe { (text(target, 256), text(message, 16 * 1024)) };
-    let module = handle::with(any, |state| state.row).and_then(module_name).unwrap_or_default();
+    let module = handle::with(any, |state| state.mark.row).and_then(module_name).unwrap_or_default();
     match level {
         ..=1 => tracing::error!(target: "module", module, origin = target, "{message}"),
         2 => tracing::warn!(target: "module", module, origin = target, "{message}"),
@@ -319,3 +383,6 @@ unsafe extern "C" fn extension(_id: ExtensionId) -> *const c_void {
     // No extension exists yet; NULL says "absent", as the header has it.
     std::ptr::null()
 }
+
+#[cfg(test)]
+mod tests;

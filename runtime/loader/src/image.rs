@@ -75,7 +75,9 @@ impl LoadError {
         match self {
             Self::Linker(words) if words.contains("static TLS") => Reason::StaticTls,
             Self::Linker(words) if words.contains("version `GLIBC_") => Reason::LibcTooOld,
-            Self::Linker(words) if words.contains("cannot open shared object file") => Reason::DependencyMissing,
+            Self::Linker(words) if words.contains("cannot open shared object file") => {
+                Reason::DependencyMissing
+            }
             Self::Linker(words) if words.contains("failed to map segment") => Reason::NoExec,
             Self::Linker(words) if words.contains("undefined symbol") => Reason::DependencyMissing,
             Self::Linker(_) => Reason::InvalidElf,
@@ -148,6 +150,12 @@ unsafe fn table_of(module: *const Module) -> Result<Table, LoadError> {
     }
     // SAFETY: all fields up to `extension` lie within `size`, and only those are read.
     let field = unsafe { &*module.cast::<Required>() };
+    if field.flags & abi::MOD_PANIC_UNWIND == 0 {
+        return Err(LoadError::Table("its panics would end the engine; build it with panic = \"unwind\""));
+    }
+    if field.flags >> 16 != 0 {
+        return Err(LoadError::Table("it asks for something that this host does not know"));
+    }
     let missing = LoadError::Table("a required function is NULL");
     let functions = || {
         Some(Table {
@@ -171,7 +179,8 @@ struct Required {
     abi_minor: u32,
     flags: u32,
     n_handlers: u32,
-    create: Option<unsafe extern "C" fn(*const abi::Config, abi::Handle, *mut *mut std::ffi::c_void) -> abi::Rc>,
+    create:
+        Option<unsafe extern "C" fn(*const abi::Config, abi::Handle, *mut *mut std::ffi::c_void) -> abi::Rc>,
     poll_instance: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
     stop: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
     destroy: Option<unsafe extern "C" fn(*mut std::ffi::c_void)>,
@@ -188,4 +197,3 @@ struct Required {
 }
 
 const _: () = assert!(size_of::<Required>() == std::mem::offset_of!(Module, extension));
-

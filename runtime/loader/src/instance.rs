@@ -12,8 +12,8 @@ use hotbay_abi::{Config, Handle, Str, size_of_table};
 use hotbay_api::{EntryKey, Reason};
 
 use crate::Image;
-use crate::handle::{self, Body, State};
-use crate::queue::{Command, Queue};
+use crate::handle::{self, Body, Kind, State};
+use crate::queue::{Command, Mark, Queue};
 
 /// What an instance is made with.
 #[derive(Clone, Debug)]
@@ -22,10 +22,8 @@ pub struct InstanceConfig {
     pub key: EntryKey,
     /// A JSON object.
     pub json: String,
-    /// The revision's fingerprint, as a number.
-    pub fingerprint: u64,
-    /// The module's row in the engine's memory.
-    pub row: u64,
+    /// How it is named in the engine's memory.
+    pub mark: Mark,
 }
 
 /// Why an instance could not be made.
@@ -66,8 +64,7 @@ pub(crate) struct Raw {
     pub image: Arc<Image>,
     pub pointer: *mut c_void,
     pub handle: Handle,
-    pub row: u64,
-    pub fingerprint: u64,
+    pub mark: Mark,
 }
 
 // SAFETY: the ABI requires that an instance may be used from every engine thread at once, and retired on the loader thread.
@@ -93,14 +90,9 @@ impl Instance {
         &self.raw().image
     }
 
-    /// The revision's fingerprint, as a number.
-    pub fn fingerprint(&self) -> u64 {
-        self.raw().fingerprint
-    }
-
-    /// The module's row in the engine's memory.
-    pub fn row(&self) -> u64 {
-        self.raw().row
+    /// How it is named in the engine's memory.
+    pub fn mark(&self) -> Mark {
+        self.raw().mark
     }
 
     pub(crate) fn pointer(&self) -> *mut c_void {
@@ -126,7 +118,14 @@ pub(crate) enum Step {
 impl Raw {
     /// Calls `create`. On failure there is nothing to destroy.
     pub fn create(image: Arc<Image>, config: &InstanceConfig) -> (Self, Step) {
-        let handle = handle::open(State::new(Body::Whole(Bytes::new()), config.row)).unwrap_or(0);
+        let state = State::new(Kind::Instance, Body::Whole(Bytes::new()), config.mark);
+        let Some(handle) = handle::open(state) else {
+            let raw = Self { image, pointer: std::ptr::null_mut(), handle: 0, mark: config.mark };
+            return (
+                raw,
+                Step::Failed(CreateError::Failed("too many calls and instances are alive".to_owned())),
+            );
+        };
         let name = config.key.to_string();
         let digest = image.digest().to_string();
         let view = Config {
@@ -139,7 +138,7 @@ impl Raw {
         let mut pointer = std::ptr::null_mut();
         // SAFETY: the views live for the call, and `pointer` is ours to be written.
         let rc = unsafe { (image.table().create)(&raw const view, handle, &raw mut pointer) };
-        let raw = Self { image, pointer, handle, row: config.row, fingerprint: config.fingerprint };
+        let raw = Self { image, pointer, handle, mark: config.mark };
         let step = raw.step(rc);
         (raw, step)
     }

@@ -26,4 +26,5 @@ pub use handle::Body;
 pub use host::set_log_level;
 pub use image::{Image, LoadError};
 pub use instance::{CreateError, Instance, InstanceConfig};
+pub use queue::{Mark, Staged};
 pub use thread::{Hang, Loader, attach_thread, probe};

@@ -18,11 +18,40 @@ use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
 pub(crate) type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 pub(crate) enum Command {
-    Load { path: PathBuf, digest: Digest, handlers: usize, reply: Reply<Result<Arc<Image>, LoadError>> },
-    Create { image: Arc<Image>, config: InstanceConfig, reply: Reply<Result<Instance, CreateError>> },
+    Load {
+        staged: Staged,
+        reply: Reply<Result<Arc<Image>, LoadError>>,
+    },
+    Create {
+        image: Arc<Image>,
+        config: InstanceConfig,
+        reply: Reply<Result<Instance, CreateError>>,
+    },
     /// An instance that was pending may go on.
     Poll(Handle),
     Retire(Raw),
+}
+
+/// A staged file to be loaded.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// How many handlers its manifest names.
+    pub handlers: usize,
+    /// On whose behalf: who is to blame if its constructors end the process.
+    pub mark: Mark,
+}
+
+/// Names an instance in the engine's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The module's row.
+    pub row: u64,
+    /// The revision's fingerprint, as a number.
+    pub fingerprint: u64,
 }
 
 /// What is under way, so that a watcher can tell how long, and answer in its place.
@@ -85,12 +114,13 @@ impl Queue {
             if inner.epoch != epoch {
                 return Next::Leave;
             }
-            if let Some(command) = inner.commands.pop_front() {
-                return Next::Do(command);
-            }
+            // First, because an instance that wakes itself again and again keeps the commands coming.
             let now = Instant::now();
             if let Some(index) = inner.waiting.iter().position(|waiting| waiting.until <= now) {
                 return Next::Expired(inner.waiting.swap_remove(index));
+            }
+            if let Some(command) = inner.commands.pop_front() {
+                return Next::Do(command);
             }
             let nearest = inner.waiting.iter().map(|waiting| waiting.until - now).min();
             let timeout = nearest.unwrap_or(Duration::from_secs(3600));

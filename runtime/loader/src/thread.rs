@@ -5,7 +5,7 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use hotbay_api::Digest;
 use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT};
 
 use crate::instance::{Raw, Step};
-use crate::queue::{Command, Next, Queue, Reply, Running, Waiting};
+use crate::queue::{Command, Mark, Next, Queue, Reply, Running, Staged, Waiting};
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
 
 /// DESIGN §4: how long dlopen and the entry function may take in the engine. The probe has shown them quick before.
@@ -41,8 +41,10 @@ pub fn attach_thread(memory: &EngineMemory) {
 
 fn attach(memory: &EngineMemory, slot: usize) {
     MEMORY.get_or_init(|| memory.clone());
+    // Past the last slot a thread runs module code unmarked: sharing a mark would blame the innocent.
+    let Some(call_slot) = memory.slot(slot) else { return };
     SLOT.with(|here| {
-        here.get_or_init(|| memory.slot(slot));
+        here.get_or_init(|| call_slot);
     });
     hotbay_sys::crash::set_slot(Some(slot));
 }
@@ -55,14 +57,15 @@ pub(crate) fn module_name(row: u64) -> Option<String> {
 
 /// Runs foreign code with this thread's mark set.
 pub(crate) fn in_module<R>(instance: &Instance, handle: Handle, code: impl FnOnce() -> R) -> R {
-    marked(instance.row(), instance.fingerprint(), handle, code)
+    marked(instance.mark(), handle, code)
 }
 
-fn marked<R>(row: u64, fingerprint: u64, handle: Handle, code: impl FnOnce() -> R) -> R {
+/// As [`in_module`], where there is no instance (yet).
+pub(crate) fn marked<R>(mark: Mark, handle: Handle, code: impl FnOnce() -> R) -> R {
     SLOT.with(|slot| match slot.get() {
         None => code(),
         Some(slot) => {
-            let before = slot.enter(row, fingerprint, handle);
+            let before = slot.enter(mark.row, mark.fingerprint, handle);
             let result = code();
             slot.leave(before);
             result
@@ -112,12 +115,10 @@ impl Loader {
     /// caller must have checked and probed it: that it is an honest module cannot be proven, only that it is the module that was asked for.
     pub fn load_probed(
         &self,
-        path: PathBuf,
-        digest: Digest,
-        handlers: usize,
+        staged: Staged,
         reply: impl FnOnce(Result<Arc<Image>, LoadError>) + Send + 'static,
     ) {
-        self.queue.push(Command::Load { path, digest, handlers, reply: Box::new(reply) });
+        self.queue.push(Command::Load { staged, reply: Box::new(reply) });
     }
 
     /// Makes an instance.
@@ -143,7 +144,12 @@ impl Loader {
             Running::Creating(_) | Running::Stopping => CALL_LIMIT,
         };
         let (epoch, running) = self.queue.take_over(limit)?;
-        if let Err(error) = self.spawn(epoch, NEXT_SLOT.fetch_add(1, Ordering::Relaxed)) {
+        let slot = NEXT_SLOT.fetch_add(1, Ordering::Relaxed);
+        // A hang in the linker is the keeper's to judge, by the mark that stays where it is.
+        if !matches!(running, Running::Loading(_)) {
+            self.memory.move_loader(slot);
+        }
+        if let Err(error) = self.spawn(epoch, slot) {
             tracing::error!(%error, "failed to start a new loader thread; nothing can be loaded any more");
         }
         match running {
@@ -192,7 +198,7 @@ impl Worker {
             match self.queue.next(self.epoch) {
                 Next::Leave => return,
                 Next::Expired(waiting) => self.expire(waiting),
-                Next::Do(Command::Load { path, digest, handlers, reply }) => self.load(&path, digest, handlers, reply),
+                Next::Do(Command::Load { staged, reply }) => self.load(&staged, reply),
                 Next::Do(Command::Create { image, config, reply }) => self.create(image, &config, reply),
                 Next::Do(Command::Poll(handle)) => {
                     if let Some(waiting) = self.queue.take_waiting(handle) {
@@ -204,31 +210,45 @@ impl Worker {
         }
     }
 
-    fn load(&self, path: &Path, digest: Digest, handlers: usize, reply: Reply<Result<Arc<Image>, LoadError>>) {
-        let known = self.images.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+    fn load(&self, staged: &Staged, reply: Reply<Result<Arc<Image>, LoadError>>) {
+        let Staged { path, digest, handlers, mark } = staged;
+        let known = self.images.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         if let Some(image) = known {
             return reply(Ok(image));
         }
         self.queue.begin(Running::Loading(reply));
-        let loaded = unchanged(path, digest).and_then(|()| {
+        let loaded = unchanged(path, *digest).and_then(|()| {
             // SAFETY: these are the bytes that the digest names, nobody can write to them, and the caller has had them checked and probed.
-            unsafe { Image::load(path, digest, handlers) }.map(Arc::new)
+            marked(*mark, 0, || unsafe { Image::load(path, *digest, *handlers) }).map(Arc::new)
         });
         let Some(Running::Loading(reply)) = self.queue.end(self.epoch) else { return };
         if let Ok(image) = &loaded {
-            self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(image));
+            self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest, Arc::clone(image));
         }
         reply(loaded);
     }
 
-    fn create(&self, image: Arc<Image>, config: &InstanceConfig, reply: Reply<Result<Instance, CreateError>>) {
+    fn create(
+        &self,
+        image: Arc<Image>,
+        config: &InstanceConfig,
+        reply: Reply<Result<Instance, CreateError>>,
+    ) {
         self.queue.begin(Running::Creating(reply));
-        let (raw, step) = marked(config.row, config.fingerprint, 0, || Raw::create(image, config));
-        let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else { return };
+        let (raw, step) = marked(config.mark, 0, || Raw::create(image, config));
+        let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else {
+            return self.too_late(raw, &step);
+        };
         self.settle_create(raw, step, Instant::now() + PENDING_LIMIT, reply);
     }
 
-    fn settle_create(&self, raw: Raw, step: Step, until: Instant, reply: Reply<Result<Instance, CreateError>>) {
+    fn settle_create(
+        &self,
+        raw: Raw,
+        step: Step,
+        until: Instant,
+        reply: Reply<Result<Instance, CreateError>>,
+    ) {
         match step {
             Step::Ready => reply(Ok(Instance::new(raw, Arc::clone(&self.queue)))),
             Step::Pending => self.wait(Waiting { raw, until, reply: Some(reply) }),
@@ -245,20 +265,22 @@ impl Worker {
         match reply {
             Some(reply) => {
                 self.queue.begin(Running::Creating(reply));
-                let step = marked(raw.row, raw.fingerprint, 0, || raw.poll());
-                let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else { return };
+                let step = marked(raw.mark, 0, || raw.poll());
+                let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else {
+                    return self.too_late(raw, &step);
+                };
                 match step {
                     // What was pending exists, so it is destroyed, unlike after a create that failed at once.
                     Step::Failed(error) => {
-                        self.destroy(raw);
                         reply(Err(error));
+                        self.destroy(raw);
                     }
                     step => self.settle_create(raw, step, until, reply),
                 }
             }
             None => {
                 self.queue.begin(Running::Stopping);
-                let step = marked(raw.row, raw.fingerprint, 0, || raw.poll());
+                let step = marked(raw.mark, 0, || raw.poll());
                 if self.queue.end(self.epoch).is_some() {
                     self.settle_stop(raw, &step, until);
                 }
@@ -268,7 +290,7 @@ impl Worker {
 
     fn retire(&self, raw: Raw) {
         self.queue.begin(Running::Stopping);
-        let step = marked(raw.row, raw.fingerprint, 0, || raw.stop());
+        let step = marked(raw.mark, 0, || raw.stop());
         if self.queue.end(self.epoch).is_some() {
             self.settle_stop(raw, &step, Instant::now() + STOP_LIMIT);
         }
@@ -281,10 +303,18 @@ impl Worker {
         self.destroy(raw);
     }
 
+    /// A start returned after it was answered for. An instance that is there all the same is retired by the thread that took over.
+    fn too_late(&self, raw: Raw, step: &Step) {
+        match step {
+            Step::Ready => self.queue.push(Command::Retire(raw)),
+            Step::Pending | Step::Failed(_) => raw.forget(),
+        }
+    }
+
     fn destroy(&self, raw: Raw) {
         self.queue.begin(Running::Stopping);
-        let (row, fingerprint) = (raw.row, raw.fingerprint);
-        marked(row, fingerprint, 0, || raw.destroy());
+        let mark = raw.mark;
+        marked(mark, 0, || raw.destroy());
         let _over = self.queue.end(self.epoch);
     }
 

@@ -21,5 +21,10 @@ mod message;
 mod shared;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE};
-pub use message::{DrainKind, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces};
-pub use shared::{CallSlot, Crash, ENGINE_MEMORY_WORDS, EngineMemory, LOADER_SLOT, MAX_MODULES, MAX_SLOTS, Suspect};
+pub use message::{
+    DrainKind, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces,
+    probe_passed,
+};
+pub use shared::{
+    CallSlot, Crash, ENGINE_MEMORY_WORDS, EngineMemory, LOADER_SLOT, MAX_MODULES, MAX_SLOTS, Suspect,
+};

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hotbay_api::EntryKey;
 use hotbay_sys::memory::SharedWords;
 
-/// Threads that may run module code at a time: more workers than this share the last slot.
+/// Threads that leave marks when they run module code; later ones run it unmarked.
 pub const MAX_SLOTS: usize = 128;
-/// The slot of the loader thread.
+/// The slot of the first loader thread; [`EngineMemory::loader_slot`] says which one loads now.
 pub const LOADER_SLOT: usize = 0;
 /// Modules that have counters of their own; later ones are counted together in row 0.
 pub const MAX_MODULES: usize = 2048;
@@ -19,6 +19,7 @@ pub const MAX_MODULES: usize = 2048;
 pub const ENGINE_MEMORY_WORDS: usize = ROWS + MAX_MODULES * ROW;
 
 const CRASH: usize = 0;
+const LOADER: usize = 8;
 const SLOTS: usize = 64;
 const SLOT: usize = 4;
 const ROWS: usize = 1024;
@@ -70,7 +71,10 @@ impl EngineMemory {
     /// When the memory is smaller than [`ENGINE_MEMORY_WORDS`].
     pub fn new(words: SharedWords) -> std::io::Result<Self> {
         if words.len() < ENGINE_MEMORY_WORDS {
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the shared memory is too small"));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the shared memory is too small",
+            ));
         }
         Ok(Self { words })
     }
@@ -85,9 +89,24 @@ impl EngineMemory {
         &self.words
     }
 
-    /// The slot of thread `index`.
-    pub fn slot(&self, index: usize) -> CallSlot {
-        CallSlot { words: self.words.clone(), at: SLOTS + index.min(MAX_SLOTS - 1) * SLOT }
+    /// The slot of thread `index`, if there is one left for it.
+    pub fn slot(&self, index: usize) -> Option<CallSlot> {
+        (index < MAX_SLOTS).then(|| CallSlot { words: self.words.clone(), at: SLOTS + index * SLOT })
+    }
+
+    /// The slot of the thread that loads now.
+    pub fn loader_slot(&self) -> usize {
+        usize::try_from(self.words[LOADER].load(Ordering::Acquire)).unwrap_or(LOADER_SLOT)
+    }
+
+    /// Another thread loads from now on. The one before hangs in module code, perhaps for ever: its mark is taken away, or it would be
+    /// a suspect of every later crash.
+    pub fn move_loader(&self, slot: usize) {
+        let before = self.loader_slot();
+        if before < MAX_SLOTS {
+            self.words[SLOTS + before * SLOT + 1].store(0, Ordering::Release);
+        }
+        self.words[LOADER].store(slot as u64, Ordering::Release);
     }
 
     /// What a signal handler wrote, if one did.
@@ -98,13 +117,16 @@ impl EngineMemory {
         Some(Crash { signal, slot: slot.filter(|&slot| slot < MAX_SLOTS), address: word(2) })
     }
 
-    /// Every thread that is in module code, the loader first. Exact once the engine is dead.
+    /// Every thread that is in module code. Exact once the engine is dead.
     pub fn suspects(&self) -> Vec<Suspect> {
         (0..MAX_SLOTS).filter_map(|slot| self.suspect(slot)).collect()
     }
 
     /// Whose code thread `slot` is in.
     pub fn suspect(&self, slot: usize) -> Option<Suspect> {
+        if slot >= MAX_SLOTS {
+            return None;
+        }
         let word = |index: usize| self.words[SLOTS + slot * SLOT + index].load(Ordering::Acquire);
         if word(0) % 2 == 0 {
             return None;
@@ -151,7 +173,7 @@ impl CallSlot {
     pub fn enter(&self, row: u64, fingerprint: u64, handle: u64) -> [u64; 4] {
         let at = self.at;
         let before = [0, 1, 2, 3].map(|index| self.words[at + index].load(Ordering::Relaxed));
-        // Even while the fields change: a reader never sees the name of one call with the mark of another.
+        // Even while the fields change, so that a crash between two stores names nobody rather than the wrong one.
         let sequence = (before[0] + 2) & !1;
         self.words[at].store(sequence, Ordering::Relaxed);
         self.words[at + 1].store(row, Ordering::Relaxed);
@@ -189,16 +211,27 @@ mod tests {
         let memory = memory();
         let key = EntryKey::new(&"n".repeat(63), &"m".repeat(63)).unwrap();
         memory.name_module(7, &key);
-        let slot = memory.slot(3);
+        let slot = memory.slot(3).unwrap();
         let outer = slot.enter(7, 0xabc, 1);
         let suspect = Suspect { key, fingerprint: "0000000000000abc".into(), slot: 3 };
-        assert_eq!(memory.suspects(), [suspect.clone()]);
+        assert_eq!(memory.suspects(), std::slice::from_ref(&suspect));
         let inner = slot.enter(7, 0xdef, 2);
         assert_eq!(memory.suspect(3).unwrap().fingerprint, "0000000000000def");
         slot.leave(inner);
         assert_eq!(memory.suspect(3), Some(suspect), "the outer call goes on");
         slot.leave(outer);
         assert_eq!(memory.suspects(), []);
+    }
+
+    #[test]
+    fn a_loader_that_was_left_hanging_is_no_suspect_any_more() {
+        let memory = memory();
+        memory.name_module(1, &EntryKey::new("ns", "hangs").unwrap());
+        memory.slot(LOADER_SLOT).unwrap().enter(1, 0xabc, 0);
+        assert_eq!(memory.suspect(memory.loader_slot()).unwrap().key.name, "hangs");
+        memory.move_loader(9);
+        assert_eq!((memory.loader_slot(), memory.suspects()), (9, vec![]));
+        assert!(memory.slot(MAX_SLOTS).is_none(), "a thread without a slot leaves no mark");
     }
 
     #[test]

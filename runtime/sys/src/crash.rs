@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use crate::memory::SharedWords;
 
@@ -28,6 +28,8 @@ const ALT_STACK_BYTES: usize = 64 * 1024;
 static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 /// Set by the first fault.
 static CLAIMED: AtomicBool = AtomicBool::new(false);
+/// Who may write the record: a child that a module forks inherits handler and memory, and is none of the keeper's business.
+static OWNER: AtomicI32 = AtomicI32::new(0);
 
 thread_local! {
     /// This thread's slot + 1. A plain word without destructor, so that the handler may read it.
@@ -46,6 +48,7 @@ pub fn install(words: SharedWords, offset: usize) -> io::Result<()> {
         .and_then(|end| words.get(offset..end))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the crash record does not fit"))?;
     RECORD.store(record.as_ptr().cast_mut(), Ordering::Release);
+    OWNER.store(rustix::process::getpid().as_raw_pid(), Ordering::Release);
     // The handler may run until the very end of the process.
     std::mem::forget(words);
     ensure_alt_stack()?;
@@ -118,7 +121,9 @@ impl Drop for AltStack {
 /// Runs inside a fault: only atomics, plain copies and async-signal-safe calls.
 extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let record = RECORD.load(Ordering::Acquire);
-    if !record.is_null() {
+    // SAFETY: getpid is async-signal-safe and cannot fail.
+    let owned = unsafe { libc::getpid() } == OWNER.load(Ordering::Acquire);
+    if owned && !record.is_null() {
         // SAFETY: `install` stored a pointer to RECORD_WORDS words that stay mapped for ever.
         let record = unsafe { std::slice::from_raw_parts(record, RECORD_WORDS) };
         if CLAIMED.swap(true, Ordering::AcqRel) {

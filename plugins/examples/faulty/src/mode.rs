@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub enum Mode {
     CreateHang,
     /// Making the instance returns and never settles.
     CreatePending,
+    /// `create` is never done, and asks to be polled again at once, for ever.
+    CreateSpin,
     /// The handler panics.
     HandlerPanic,
     /// The handler aborts the process.
@@ -60,6 +63,7 @@ impl Mode {
             Self::CreateAbort => std::process::abort(),
             Self::CreateHang => match hang() {},
             Self::CreatePending => future::pending().await,
+            Self::CreateSpin => spin().await,
             _ => Ok(()),
         }
     }
@@ -94,6 +98,7 @@ impl TryFrom<String> for Mode {
             "create-abort" => Self::CreateAbort,
             "create-hang" => Self::CreateHang,
             "create-pending" => Self::CreatePending,
+            "create-spin" => Self::CreateSpin,
             "handler-panic" => Self::HandlerPanic,
             "handler-abort" => Self::HandlerAbort,
             "handler-segv" => Self::HandlerSegv,
@@ -108,6 +113,15 @@ impl TryFrom<String> for Mode {
             },
         })
     }
+}
+
+/// Wakes itself whenever it is polled.
+async fn spin<T>() -> T {
+    future::poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 /// Holds the thread for ever.
@@ -137,7 +151,7 @@ mod tests {
         let schema = include_str!("../config.schema.json");
         let list = schema.split_once("\"enum\": [").unwrap().1.split_once(']').unwrap().0;
         let modes: Vec<_> = list.split(',').map(|word| mode(word.trim().trim_matches('"'))).collect();
-        assert_eq!(modes.len(), 14);
+        assert_eq!(modes.len(), 15);
         assert_eq!((modes[0], mode("handler-slow-ms:250")), (Mode::None, Mode::HandlerSlow(250)));
         assert!(Mode::try_from("handler-slow-ms:x".to_owned()).is_err());
     }
