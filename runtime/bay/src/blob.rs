@@ -106,8 +106,8 @@ impl BlobError {
             | Self::Unreadable { .. }
             | Self::Short { .. }
             | Self::Differs { .. }
-            | Self::Inflate { .. }
-            | Self::Stage { .. } => Reason::Incomplete,
+            | Self::Inflate { .. } => Reason::Incomplete,
+            Self::Stage { .. } => Reason::StartFailed,
             Self::TooLarge { .. } => Reason::TooLarge,
             Self::NoSpace { .. } => Reason::NoSpace,
         }

@@ -87,7 +87,7 @@ pub fn run(role: Role, prefix: &[&str]) -> anyhow::Result<ExitCode> {
     match role {
         Role::Keeper(args) => keeper(args, prefix).map(|()| ExitCode::SUCCESS),
         Role::Engine(args) => engine(args).map(|()| ExitCode::SUCCESS),
-        Role::Probe { path } => Ok(probe::run(&path)),
+        Role::Probe { path } => probe::run(&path),
     }
 }
 
@@ -133,4 +133,3 @@ fn engine(args: EngineArgs) -> anyhow::Result<()> {
     let EngineArgs { bay, state, workers } = args;
     hotbay_engine::run(hotbay_engine::Settings { bay, state, workers }, socket).context("the engine failed")
 }
-

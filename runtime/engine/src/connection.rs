@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -20,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::body::Sending;
 use crate::request::{self, Cut};
 use crate::serve::Shared;
 
@@ -34,9 +33,10 @@ pub(crate) struct Conn {
     phase: AtomicU8,
     changed: Notify,
     in_flight: AtomicU32,
-    /// Bytes have come since the last answer: a head is under way.
+    is_h2: AtomicBool,
+    /// HTTP/1: bytes have come since the last answer, so a head is under way.
     stirred: AtomicBool,
-    /// Seconds of the server's clock when it last had a request.
+    /// Seconds of the server's clock when something last happened: a request ended, a head began, bytes went out.
     since: AtomicU32,
 }
 
@@ -73,10 +73,34 @@ impl Conn {
         }
     }
 
-    /// Whether nothing happens here for too long: no request in flight, and a head not finished in `head` or nothing at all in `idle` seconds.
-    pub fn is_stale(&self, now: u32, head: u32, idle: u32) -> bool {
+    /// What is to become of a connection on which nothing happens for too long: no request in flight, and a head not finished in `head` or nothing
+    /// at all in `idle` seconds. HTTP/2 has no head of its own to wait for; it is told to go first, and cut if it does not within `head`.
+    pub fn stale(&self, now: u32, head: u32, idle: u32) -> Option<Phase> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let silent = now.saturating_sub(self.since.load(Ordering::Relaxed));
+        if self.is_h2.load(Ordering::Relaxed) {
+            return match self.phase() {
+                Phase::Open => (silent > idle).then_some(Phase::Last),
+                _ => (silent > head).then_some(Phase::Cut),
+            };
+        }
         let limit = if self.stirred.load(Ordering::Relaxed) { head } else { idle };
-        self.in_flight.load(Ordering::Relaxed) == 0 && now.saturating_sub(self.since.load(Ordering::Relaxed)) > limit
+        (silent > limit).then_some(Phase::Cut)
+    }
+
+    /// Bytes have come at `now`. The head's time runs from its first byte, however long the connection was idle before.
+    fn stir(&self, now: u32) {
+        if !self.stirred.load(Ordering::Relaxed) {
+            self.since.store(now, Ordering::Relaxed);
+            self.stirred.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The client has taken bytes at `now`: a slow download is no idle connection.
+    fn wrote(&self, now: u32) {
+        self.since.store(now, Ordering::Relaxed);
     }
 }
 
@@ -84,7 +108,8 @@ impl Conn {
 pub(crate) async fn serve(stream: TcpStream, conn: &Arc<Conn>, shared: &Arc<Shared>) {
     conn.since.store(shared.now(), Ordering::Relaxed);
     let Ok(Ok((first, is_h2))) = tokio::time::timeout(FIRST_BYTES, sniff(stream)).await else { return };
-    let io = TokioIo::new(Watched { stream: first, conn: Arc::clone(conn) });
+    conn.is_h2.store(is_h2, Ordering::Relaxed);
+    let io = TokioIo::new(Watched { stream: first, conn: Arc::clone(conn), shared: Arc::clone(shared) });
     if is_h2 { serve_h2(io, conn, shared).await } else { serve_h1(io, conn, shared).await }
 }
 
@@ -128,35 +153,32 @@ async fn serve_h2(io: TokioIo<Watched>, conn: &Arc<Conn>, shared: &Arc<Shared>) 
 
 async fn respond(
     request: Request<Incoming>,
-    conn: &Conn,
-    shared: &Shared,
-) -> Result<Response<Full<Bytes>>, Cut> {
-    let _busy = Busy::new(conn, shared);
+    conn: &Arc<Conn>,
+    shared: &Arc<Shared>,
+) -> Result<Response<Sending>, Cut> {
+    let busy = Busy::new(conn, shared);
     let is_h1 = request.version() < http::Version::HTTP_2;
-    let routes = shared.routes.load();
-    let mut result = request::answer(request, &routes, &shared.memory).await;
-    if is_h1 && conn.phase() > Phase::Open
-        && let Ok(response) = &mut result
-    {
+    let mut response = request::answer(request, &shared.routes, &shared.memory).await?;
+    if is_h1 && conn.phase() > Phase::Open {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    result
+    Ok(response.map(|body| Sending::new(body, busy)))
 }
 
-/// A request is in flight on this connection.
-struct Busy<'c> {
-    conn: &'c Conn,
-    shared: &'c Shared,
+/// A request is in flight on this connection, until its answer's body has been taken or dropped.
+pub(crate) struct Busy {
+    conn: Arc<Conn>,
+    shared: Arc<Shared>,
 }
 
-impl<'c> Busy<'c> {
-    fn new(conn: &'c Conn, shared: &'c Shared) -> Self {
+impl Busy {
+    fn new(conn: &Arc<Conn>, shared: &Arc<Shared>) -> Self {
         conn.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { conn, shared }
+        Self { conn: Arc::clone(conn), shared: Arc::clone(shared) }
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.conn.since.store(self.shared.now(), Ordering::Relaxed);
         self.conn.stirred.store(false, Ordering::Relaxed);
@@ -193,7 +215,11 @@ struct Prefixed {
 }
 
 impl AsyncRead for Prefixed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.read == self.length {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -204,23 +230,38 @@ impl AsyncRead for Prefixed {
     }
 }
 
-/// A stream that tells when bytes arrive.
+/// A stream that tells when bytes come and go.
 struct Watched {
     stream: Prefixed,
     conn: Arc<Conn>,
+    shared: Arc<Shared>,
+}
+
+impl Watched {
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(1..)) = written {
+            self.conn.wrote(self.shared.now());
+        }
+        written
+    }
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        self.conn.stirred.store(true, Ordering::Relaxed);
+        self.conn.stir(self.shared.now());
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream.stream).poll_write(cx, bytes);
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -240,6 +281,61 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream.stream).poll_write_vectored(cx, slices);
+        self.note(written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: u32 = 30;
+    const IDLE: u32 = 620;
+
+    fn conn(is_h2: bool) -> Conn {
+        let conn = Conn::default();
+        conn.is_h2.store(is_h2, Ordering::Relaxed);
+        conn
+    }
+
+    fn stale(conn: &Conn, now: u32) -> Option<Phase> {
+        conn.stale(now, HEAD, IDLE)
+    }
+
+    #[test]
+    fn a_head_has_its_time_from_its_first_byte() {
+        let conn = conn(false);
+        assert_eq!((stale(&conn, IDLE), stale(&conn, IDLE + 1)), (None, Some(Phase::Cut)));
+        conn.stir(500);
+        conn.stir(520);
+        assert_eq!((stale(&conn, 500 + HEAD), stale(&conn, 501 + HEAD)), (None, Some(Phase::Cut)));
+    }
+
+    #[test]
+    fn a_client_that_takes_bytes_is_not_idle() {
+        let conn = conn(false);
+        conn.wrote(600);
+        assert_eq!((stale(&conn, 600 + IDLE), stale(&conn, 601 + IDLE)), (None, Some(Phase::Cut)));
+    }
+
+    #[test]
+    fn frames_are_no_head_and_an_idle_h2_connection_is_told_before_it_is_cut() {
+        let conn = conn(true);
+        conn.stir(0);
+        assert_eq!((stale(&conn, IDLE), stale(&conn, IDLE + 1)), (None, Some(Phase::Last)));
+        conn.move_to(Phase::Last);
+        conn.wrote(IDLE + 1);
+        assert_eq!((stale(&conn, 1 + IDLE + HEAD), stale(&conn, 2 + IDLE + HEAD)), (None, Some(Phase::Cut)));
+    }
+
+    #[test]
+    fn nothing_is_stale_while_a_request_is_in_flight() {
+        for is_h2 in [false, true] {
+            let conn = conn(is_h2);
+            conn.stir(0);
+            conn.in_flight.store(1, Ordering::Relaxed);
+            assert_eq!(stale(&conn, u32::MAX), None);
+        }
     }
 }

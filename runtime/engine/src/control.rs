@@ -3,16 +3,16 @@
 //! Owns the order in which things happen: a table is published before it is reported, READY is said once, a draining engine removes but never
 //! loads. Runs on a thread of its own, so that requests cannot hold it up, nor it them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{EntryKey, EntryReport, EntryState, Reason, Trouble};
+use hotbay_api::{EntryKey, EntryReport, EntryState, Precedence, Reason, Revision, Trouble};
 use hotbay_bay::Scan;
 use hotbay_loader::{Hang, Instance, Loader};
-use hotbay_protocol::{EngineMemory, MAX_MODULES, ReportPiece, ToEngine, ToKeeper, Want, pieces};
+use hotbay_protocol::{EngineMemory, MAX_MODULES, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces};
 use tokio::sync::mpsc;
 
 use crate::link::Link;
@@ -27,6 +27,21 @@ const TICK: Duration = Duration::from_millis(250);
 const RETIRED_BUDGET: usize = 64;
 /// Bytes of JSON in one piece of a report, well below a packet.
 const PIECE: usize = 48 * 1024;
+
+/// How long the first engine's READY waits for modules that do not settle, or a bay that is not there. Whoever comes later is served from then on.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The same after a crash, when nobody serves meanwhile: so long the keeper stays ready without an engine.
+const CRASH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long this engine waits with READY for modules that take their time. One that follows an engine that serves waits until everything is
+/// settled: it has nothing to win by serving less, and the keeper's own patience ends it.
+fn patience(why: Why) -> Option<Duration> {
+    match why {
+        Why::Crash => Some(CRASH_PATIENCE),
+        Why::First => Some(PATIENCE),
+        Why::Reload | Why::Wanted => None,
+    }
+}
 
 /// What serves, as the table sees it.
 struct Serving {
@@ -50,6 +65,11 @@ pub(crate) struct Control {
     reported: BTreeMap<EntryKey, EntryReport>,
     reported_trouble: Option<Trouble>,
     begun: bool,
+    /// Something was heard that may ask for more than what is under way.
+    stirred: bool,
+    /// Problems of files that are no entry's, as last told.
+    strays: BTreeSet<String>,
+    ready_by: Option<Instant>,
     ready: bool,
     draining: bool,
     wanted: bool,
@@ -65,6 +85,7 @@ impl Control {
         server: Server,
         listener: TcpListener,
         memory: EngineMemory,
+        why: Why,
     ) -> Self {
         // Unbounded, but for each entry at most one job is under way.
         let (done_tx, done) = mpsc::unbounded_channel();
@@ -75,12 +96,16 @@ impl Control {
             server: Arc::new(server),
             listener: Some(listener),
             memory,
-            modules: Modules::default(),
+            // Only after a crash is nobody serving, and somebody waiting.
+            modules: Modules::new(why == Why::Crash),
             trouble: None,
             rows: HashMap::new(),
             reported: BTreeMap::new(),
             reported_trouble: None,
             begun: false,
+            stirred: false,
+            strays: BTreeSet::new(),
+            ready_by: patience(why).map(|patience| Instant::now() + patience),
             ready: false,
             draining: false,
             wanted: false,
@@ -154,6 +179,7 @@ impl Control {
                 self.link.trust(verified);
                 self.modules.quarantine(quarantined);
                 self.begun = true;
+                self.stirred = true;
             }
             ToEngine::Activate => self.activate(),
             ToEngine::Probed(probe) => self.link.probed(probe),
@@ -173,19 +199,28 @@ impl Control {
 
     fn take_scan(&mut self, scan: &Scan) -> bool {
         self.trouble = scan.trouble.clone();
-        for problem in scan.problems.iter().filter(|problem| problem.key.is_none()) {
-            tracing::warn!(reason = %problem.reason, "{}", problem.message);
-        }
-        let gone: Vec<_> =
-            self.modules.active().map(|(entry, _)| entry.key()).filter(|key| !scan.entries.contains_key(key)).collect();
-        let dirty = self.modules.apply(scan);
+        self.stirred = true;
+        let strays = scan.problems.iter().filter(|problem| problem.key.is_none());
+        let strays: BTreeSet<String> =
+            strays.map(|problem| format!("{}: {}", problem.reason, problem.message)).collect();
+        strays.difference(&self.strays).for_each(|stray| tracing::warn!("{stray}"));
+        self.strays = strays;
+        let gone: Vec<_> = self
+            .modules
+            .active()
+            .map(|(entry, _)| entry.key())
+            .filter(|key| !scan.entries.contains_key(key))
+            .collect();
+        self.modules.apply(scan);
         for key in gone {
             tracing::info!(module = %key, "unloaded");
         }
-        dirty
+        // What is starting is in the table, too.
+        true
     }
 
     fn take_done(&mut self, (job, result): Done) -> bool {
+        self.stirred = true;
         match result {
             Ok(Prepared { instance, digest, handlers }) => {
                 let serving = Serving { instance: Arc::new(instance), handlers, in_flight: Arc::default() };
@@ -200,32 +235,52 @@ impl Control {
             }
             Err(failure) => {
                 let Trouble { reason, message } = failure.trouble.clone();
-                if self.modules.failed(&job, failure, Instant::now()) {
+                let counts = self.modules.failed(&job, failure, Instant::now());
+                if counts {
                     tracing::warn!(module = %job.key, revision = job.revision.revision, %reason, "failed: {message}");
                 }
-                false
+                counts
             }
         }
     }
 
     /// Brings everything in line with what was heard: jobs, table, report, READY.
     fn follow(&mut self, dirty: bool) {
+        let now = Instant::now();
+        if std::mem::take(&mut self.stirred) || self.modules.is_due(now) {
+            self.decide(dirty, now);
+        }
+        let over = self.ready_by.is_some_and(|by| by <= now);
+        if !self.ready && self.begun && (over || self.modules.is_settled()) {
+            self.ready = true;
+            if self.modules.is_read() {
+                self.sweep_stage();
+            }
+            let ok = self.reported.values().filter(|report| report.state == EntryState::Active).count();
+            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            self.link.send(&ToKeeper::Ready { ok: count(ok), failed: count(self.reported.len() - ok) });
+        }
+    }
+
+    fn decide(&mut self, dirty: bool, now: Instant) {
         let mut dirty = dirty;
         if self.begun && !self.draining {
-            let (jobs, changed) = self.modules.decide(Instant::now());
-            dirty |= changed;
+            let (jobs, changed) = self.modules.decide(now);
+            dirty |= changed || !jobs.is_empty();
             jobs.into_iter().for_each(|job| self.prepare(job));
         }
         if dirty {
             self.publish();
         }
         self.report();
-        if !self.ready && self.modules.is_settled() {
-            self.ready = true;
-            let ok = self.reported.values().filter(|report| report.state == EntryState::Active).count();
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            self.link.send(&ToKeeper::Ready { ok: count(ok), failed: count(self.reported.len() - ok) });
-        }
+    }
+
+    /// What earlier engines have staged and nobody asks for any more.
+    fn sweep_stage(&self) {
+        let revisions = self.modules.entries().flat_map(|entry| &entry.revisions);
+        let named = revisions.flat_map(|revision| revision.blobs.iter().map(|blob| blob.digest)).collect();
+        let preparer = Arc::clone(&self.preparer);
+        tokio::task::spawn_blocking(move || preparer.sweep_stage(&named));
     }
 
     fn prepare(&mut self, job: Job) {
@@ -253,7 +308,10 @@ impl Control {
     }
 
     fn publish(&mut self) {
-        let claims = self.modules.active().map(|(entry, active)| claim(entry.precedence(), active)).collect();
+        let active = self.modules.active().map(|(entry, active)| claim(entry.precedence(), active));
+        let starting =
+            self.modules.starting().map(|(entry, revision)| starting(entry.precedence(), revision));
+        let claims = active.chain(starting).collect();
         let (routes, lost) = Routes::build(claims);
         self.server.publish(routes);
         let lost = lost.into_iter().map(|lost| {
@@ -270,9 +328,13 @@ impl Control {
         }
         let reports = self.modules.reports();
         let first = self.reported.is_empty();
-        let changed: Vec<EntryReport> =
-            reports.iter().filter(|(key, report)| self.reported.get(*key) != Some(report)).map(|(_, report)| report.clone()).collect();
-        let removed: Vec<EntryKey> = self.reported.keys().filter(|key| !reports.contains_key(*key)).cloned().collect();
+        let changed: Vec<EntryReport> = reports
+            .iter()
+            .filter(|(key, report)| self.reported.get(*key) != Some(report))
+            .map(|(_, report)| report.clone())
+            .collect();
+        let removed: Vec<EntryKey> =
+            self.reported.keys().filter(|key| !reports.contains_key(*key)).cloned().collect();
         if changed.is_empty() && removed.is_empty() && self.trouble == self.reported_trouble {
             return;
         }
@@ -311,7 +373,7 @@ impl Control {
     }
 }
 
-fn claim(precedence: hotbay_api::Precedence, active: &Active<Serving>) -> Claim<'_> {
+fn claim(precedence: Precedence, active: &Active<Serving>) -> Claim<'_> {
     let Serving { instance, handlers, in_flight } = &active.instance;
     let index = |name: &String| handlers.iter().position(|known| known == name);
     let routes = active.revision.routes.iter();
@@ -319,9 +381,21 @@ fn claim(precedence: hotbay_api::Precedence, active: &Active<Serving>) -> Claim<
     Claim {
         precedence,
         routes: routes.collect(),
-        instance: Arc::clone(instance),
+        instance: Some(Arc::clone(instance)),
         timeout: active.revision.timeouts.request.0,
         limits: active.revision.limits.clone(),
         in_flight: Arc::clone(in_flight),
+    }
+}
+
+/// The routes of a revision that does not serve yet.
+fn starting(precedence: Precedence, revision: &Revision) -> Claim<'_> {
+    Claim {
+        precedence,
+        routes: revision.routes.iter().map(|route| (route, 0)).collect(),
+        instance: None,
+        timeout: revision.timeouts.request.0,
+        limits: revision.limits.clone(),
+        in_flight: Arc::default(),
     }
 }

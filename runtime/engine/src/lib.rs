@@ -11,6 +11,7 @@
 //! Owns one engine process from HELLO to DRAINED. Must not bind sockets nor start processes (the keeper does), and must not trust the
 //! bay: what it loads is a private copy that was checked.
 
+mod body;
 mod connection;
 mod control;
 mod link;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use hotbay_bay::{Options, POLL_INTERVAL, Reader, Scan};
 use hotbay_loader::Loader;
-use hotbay_protocol::{Channel, ChannelError, EngineMemory, ToEngine};
+use hotbay_protocol::{Channel, ChannelError, EngineMemory, ToEngine, Why};
 use hotbay_sys::memory::SharedWords;
 use tokio::sync::mpsc;
 
@@ -79,7 +80,7 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> EngineError {
 /// When the engine cannot begin; later trouble is reported to the keeper.
 pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
     let channel = Channel::new(socket);
-    let (generation, listener, memory) = hello(&channel)?;
+    let (generation, why, listener, memory) = hello(&channel)?;
     hotbay_sys::crash::install(memory.words().clone(), EngineMemory::crash_offset())
         .map_err(system("install the crash handler"))?;
     let stage = settings.state.join("stage");
@@ -105,17 +106,19 @@ pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
         .spawn(move || read_bay(bay, &scans_tx))
         .map_err(system("start the bay's thread"))?;
     let server = serve::Server::new(memory.clone(), workers.handle().clone());
-    let preparer = Arc::new(prepare::Preparer::new(settings.bay, stage, Arc::clone(&loader), Arc::clone(&link)));
+    let preparer =
+        Arc::new(prepare::Preparer::new(settings.bay, stage, Arc::clone(&loader), Arc::clone(&link)));
     tracing::debug!(generation, "the engine begins");
-    control.block_on(control::Control::new(link, loader, preparer, server, listener, memory).run(messages, scans));
+    let control_loop = control::Control::new(link, loader, preparer, server, listener, memory, why);
+    control.block_on(control_loop.run(messages, scans));
     // Module threads may still run: no destructor of theirs, or of ours, is waited for.
     hotbay_sys::process::exit_now(0)
 }
 
 /// The first message, and the descriptors that come with it.
-fn hello(channel: &Channel) -> Result<(u64, TcpListener, EngineMemory), EngineError> {
+fn hello(channel: &Channel) -> Result<(u64, Why, TcpListener, EngineMemory), EngineError> {
     let (message, mut fds) = channel.receive()?;
-    let ToEngine::Hello { generation, .. } = message else {
+    let ToEngine::Hello { generation, why } = message else {
         return Err(EngineError::Hello(format!("{message:?} came first")));
     };
     let (Some(memory), Some(listener)) = (fds.pop(), fds.pop()) else {
@@ -123,15 +126,20 @@ fn hello(channel: &Channel) -> Result<(u64, TcpListener, EngineMemory), EngineEr
     };
     let words = SharedWords::map(&memory).map_err(system("map the shared memory"))?;
     let memory = EngineMemory::new(words).map_err(system("use the shared memory"))?;
-    Ok((generation, TcpListener::from(listener), memory))
+    Ok((generation, why, TcpListener::from(listener), memory))
 }
 
 /// Reads the bay for ever and passes on what has changed.
 fn read_bay(bay: PathBuf, scans: &mpsc::Sender<Scan>) {
     let mut reader = Reader::new(bay, Options::default());
     let mut version = None;
+    let mut degraded: Option<String> = None;
     loop {
         let scan = reader.scan(std::time::Instant::now());
+        if reader.degraded() != degraded.as_deref() {
+            degraded = reader.degraded().map(str::to_owned);
+            degraded.iter().for_each(|why| tracing::warn!("changes of the bay are found late: {why}"));
+        }
         if version != Some(scan.version) {
             version = Some(scan.version);
             if scans.blocking_send(scan).is_err() {

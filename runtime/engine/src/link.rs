@@ -34,7 +34,9 @@ impl Link {
         let channel = Arc::new(channel);
         let (sender, receiver) = mpsc::channel(WAITING);
         let receiving = Arc::clone(&channel);
-        std::thread::Builder::new().name("keeper-link".to_owned()).spawn(move || receive(&receiving, &sender))?;
+        std::thread::Builder::new()
+            .name("keeper-link".to_owned())
+            .spawn(move || receive(&receiving, &sender))?;
         Ok((Arc::new(Self { channel, probes: Mutex::default() }), receiver))
     }
 
@@ -97,7 +99,9 @@ fn receive(channel: &Channel, sender: &mpsc::Sender<ToEngine>) {
                 }
             }
             // A newer keeper's word.
-            Err(error @ ChannelError::Malformed { .. }) => tracing::warn!(%error, "a message was not understood"),
+            Err(error @ ChannelError::Malformed { .. }) => {
+                tracing::warn!(%error, "a message was not understood")
+            }
             // Dropping the sender tells `control`.
             Err(_) => return,
         }

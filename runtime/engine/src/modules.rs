@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,19 @@ use hotbay_protocol::Quarantine;
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
+type Quarantined = BTreeMap<(EntryKey, String), String>;
+
 /// Everything that the bay asks for.
 pub(crate) struct Modules<I> {
     modules: BTreeMap<EntryKey, Module<I>>,
-    quarantined: BTreeSet<(EntryKey, String)>,
+    /// What must not be loaded, by entry and fingerprint, and what the keeper says that it did.
+    quarantined: Quarantined,
     blobs_version: u64,
     scanned: bool,
+    /// Whether a start that takes its time gives way to a last good revision.
+    hurry: bool,
+    /// When the next failed start is to be tried again.
+    retry_at: Option<Instant>,
     /// Routes that an older module has, as of the last table.
     lost: BTreeMap<EntryKey, Trouble>,
 }
@@ -31,6 +38,8 @@ pub(crate) struct Modules<I> {
 struct Module<I> {
     /// `None`: only its file's problem is known.
     entry: Option<Arc<Entry>>,
+    /// Of the entry's revisions, in their order.
+    fingerprints: Vec<String>,
     problem: Option<Trouble>,
     active: Option<Active<I>>,
     /// The fingerprint that is being prepared.
@@ -57,6 +66,12 @@ enum RetryAt {
     Never,
     Blobs(u64),
     Time(Instant),
+}
+
+impl Failed {
+    fn due(&self) -> Option<Instant> {
+        if let RetryAt::Time(at) = self.retry { Some(at) } else { None }
+    }
 }
 
 /// Why a revision could not be brought to serve.
@@ -94,6 +109,10 @@ pub(crate) struct Job {
     pub key: EntryKey,
     pub fingerprint: String,
     pub revision: Revision,
+    /// Nothing serves, and a last good revision waits for its turn: a start that takes its time is not waited for.
+    pub hurry: bool,
+    /// The blobs of the bay when this was decided: what has come since may be what it misses.
+    pub blobs_version: u64,
 }
 
 impl Failure {
@@ -101,7 +120,12 @@ impl Failure {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let retry = match reason {
             Reason::Incomplete => Retry::Blobs,
-            Reason::NoSpace | Reason::StartFailed | Reason::StartTimeout | Reason::BayMissing => Retry::Later,
+            // A machine that was busy for two seconds says nothing about the module.
+            Reason::NoSpace
+            | Reason::StartFailed
+            | Reason::StartTimeout
+            | Reason::ProbeTimeout
+            | Reason::BayMissing => Retry::Later,
             _ => Retry::Never,
         };
         Self { trouble: Trouble { reason, message: message.into() }, retry }
@@ -112,33 +136,36 @@ impl<I> Default for Modules<I> {
     fn default() -> Self {
         Self {
             modules: BTreeMap::new(),
-            quarantined: BTreeSet::new(),
+            quarantined: Quarantined::new(),
             blobs_version: 0,
             scanned: false,
+            hurry: false,
+            retry_at: None,
             lost: BTreeMap::new(),
         }
     }
 }
 
 impl<I> Modules<I> {
-    /// Takes over which revisions must not be loaded.
-    pub fn quarantine(&mut self, quarantined: Vec<Quarantine>) {
-        self.quarantined = quarantined.into_iter().map(|one| (one.key, one.fingerprint)).collect();
+    /// `hurry`: nobody serves meanwhile, so that any good revision now is better than the wanted one later.
+    pub fn new(hurry: bool) -> Self {
+        Self { hurry, ..Self::default() }
     }
 
-    /// Takes over what the bay says. True if a module is gone that served.
-    pub fn apply(&mut self, scan: &Scan) -> bool {
-        self.scanned = true;
+    /// Takes over which revisions must not be loaded.
+    pub fn quarantine(&mut self, quarantined: Vec<Quarantine>) {
+        self.quarantined =
+            quarantined.into_iter().map(|one| ((one.key, one.fingerprint), one.message)).collect();
+    }
+
+    /// Takes over what the bay says.
+    pub fn apply(&mut self, scan: &Scan) {
+        self.scanned |= scan.trouble.is_none();
         self.blobs_version = scan.blobs_version;
         let problems: BTreeMap<_, _> =
             scan.problems.iter().filter_map(|problem| Some((problem.key.as_ref()?, problem))).collect();
         let before = self.modules.len();
-        let mut gone_active = false;
-        self.modules.retain(|key, module| {
-            let kept = scan.entries.contains_key(key) || problems.contains_key(key);
-            gone_active |= !kept && module.active.is_some();
-            kept
-        });
+        self.modules.retain(|key, _| scan.entries.contains_key(key) || problems.contains_key(key));
         tracing::debug!(before, after = self.modules.len(), "the bay was read");
         for key in scan.entries.keys().chain(problems.keys().copied()) {
             let module = self.modules.entry(key.clone()).or_default();
@@ -149,7 +176,6 @@ impl<I> Modules<I> {
                 .get(key)
                 .map(|problem| Trouble { reason: problem.reason.clone(), message: problem.message.clone() });
         }
-        gone_active
     }
 
     /// What is to be prepared now. True if a table must be built because a module's routes or limits changed.
@@ -158,23 +184,38 @@ impl<I> Modules<I> {
         let mut changed = false;
         for (key, module) in &mut self.modules {
             changed |= module.follow();
-            let quarantined = |fingerprint: &str| self.quarantined.contains(&(key.clone(), fingerprint.to_owned()));
-            if let Some(revision) = module.next(now, self.blobs_version, &quarantined) {
-                let fingerprint = revision.fingerprint();
+            let quarantined =
+                |fingerprint: &str| self.quarantined.contains_key(&(key.clone(), fingerprint.to_owned()));
+            if let Some((revision, fingerprint)) = module.next(now, self.blobs_version, &quarantined) {
+                let (revision, fingerprint) = (revision.clone(), fingerprint.to_owned());
                 module.attempt = Some(fingerprint.clone());
-                jobs.push(Job { key: key.clone(), fingerprint, revision });
+                let may_fall_back =
+                    module.active.is_none() && module.falls_back_from(&fingerprint, &quarantined);
+                let (hurry, blobs_version) = (self.hurry && may_fall_back, self.blobs_version);
+                jobs.push(Job { key: key.clone(), fingerprint, revision, hurry, blobs_version });
             }
         }
+        let failed = self.modules.values().flat_map(|module| module.failed.values());
+        self.retry_at = failed.filter_map(Failed::due).filter(|&due| due > now).min();
         (jobs, changed)
+    }
+
+    /// Whether a failed start is to be tried again by now, so that [`Self::decide`] may have something to say though nothing was heard.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|due| due <= now)
     }
 
     /// A preparation has ended well.
     pub fn succeeded(&mut self, job: &Job, instance: I, digest: Digest) -> Change {
         let Some(module) = self.modules.get_mut(&job.key) else { return Change::Unwanted };
-        if module.attempt.as_deref() != Some(&job.fingerprint) {
+        let expected = module.attempt.as_deref() == Some(&job.fingerprint);
+        // Where nothing serves, anything that the entry still names is welcome.
+        if !expected && (module.active.is_some() || !module.fingerprints.contains(&job.fingerprint)) {
             return Change::Unwanted;
         }
-        module.attempt = None;
+        if expected {
+            module.attempt = None;
+        }
         module.failed.remove(&job.fingerprint);
         let revision = job.revision.clone();
         let active = Active { instance, fingerprint: job.fingerprint.clone(), digest, revision };
@@ -186,7 +227,6 @@ impl<I> Modules<I> {
 
     /// A preparation has failed. False if it is of no interest any more.
     pub fn failed(&mut self, job: &Job, failure: Failure, now: Instant) -> bool {
-        let blobs = self.blobs_version;
         let Some(module) = self.modules.get_mut(&job.key) else { return false };
         if module.attempt.as_deref() != Some(&job.fingerprint) {
             return false;
@@ -196,10 +236,13 @@ impl<I> Modules<I> {
         let pause = RETRY_MIN.saturating_mul(1 << (attempts - 1).min(16)).min(RETRY_MAX);
         let retry = match failure.retry {
             Retry::Never => RetryAt::Never,
-            Retry::Blobs => RetryAt::Blobs(blobs),
+            Retry::Blobs => RetryAt::Blobs(job.blobs_version),
             Retry::Later => RetryAt::Time(now + pause),
         };
-        module.failed.insert(job.fingerprint.clone(), Failed { trouble: failure.trouble, retry, attempts });
+        let failed = Failed { trouble: failure.trouble, retry, attempts };
+        // The decision that follows does not look at pauses that have only begun.
+        self.retry_at = [self.retry_at, failed.due()].into_iter().flatten().min();
+        module.failed.insert(job.fingerprint.clone(), failed);
         true
     }
 
@@ -213,9 +256,24 @@ impl<I> Modules<I> {
         self.modules.values().filter_map(|module| Some((module.entry.as_ref()?, module.active.as_ref()?)))
     }
 
+    /// Every entry that can be read.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.modules.values().filter_map(|module| module.entry.as_ref())
+    }
+
+    /// What is on its way, or will be tried again, while nothing of its module serves.
+    pub fn starting(&self) -> impl Iterator<Item = (&Arc<Entry>, &Revision)> {
+        self.modules.values().filter_map(|module| Some((module.entry.as_ref()?, module.starting()?)))
+    }
+
+    /// The bay was read, all of it.
+    pub fn is_read(&self) -> bool {
+        self.scanned
+    }
+
     /// The bay was read, and every entry serves or has failed.
     pub fn is_settled(&self) -> bool {
-        self.scanned && self.modules.values().all(|module| module.attempt.is_none())
+        self.is_read() && self.modules.values().all(|module| module.attempt.is_none())
     }
 
     /// How every entry stands, sorted by key.
@@ -230,7 +288,14 @@ impl<I> Modules<I> {
 
 impl<I> Default for Module<I> {
     fn default() -> Self {
-        Self { entry: None, problem: None, active: None, attempt: None, failed: BTreeMap::new() }
+        Self {
+            entry: None,
+            fingerprints: Vec::new(),
+            problem: None,
+            active: None,
+            attempt: None,
+            failed: BTreeMap::new(),
+        }
     }
 }
 
@@ -239,24 +304,24 @@ impl<I> Module<I> {
         if self.entry.as_ref().is_some_and(|known| Arc::ptr_eq(known, entry)) {
             return;
         }
-        let wanted = |entry: &Entry| entry.wanted().map(Revision::fingerprint);
+        let named: Vec<String> = entry.revisions.iter().map(Revision::fingerprint).collect();
         // A revision that comes back after another one gets a new chance: somebody has acted.
-        if self.entry.as_ref().is_none_or(|known| wanted(known) != wanted(entry)) {
+        if self.fingerprints.first() != named.first() {
             self.failed.clear();
         }
-        let named: BTreeSet<String> = entry.revisions.iter().map(Revision::fingerprint).collect();
         if self.attempt.as_ref().is_some_and(|attempt| !named.contains(attempt)) {
             self.attempt = None;
         }
+        self.fingerprints = named;
         self.entry = Some(Arc::clone(entry));
     }
 
     /// Has the active instance follow a newer revision of the same fingerprint.
     fn follow(&mut self) -> bool {
         let (Some(entry), Some(active)) = (&self.entry, &mut self.active) else { return false };
-        let same = entry.revisions.iter().find(|revision| revision.fingerprint() == active.fingerprint);
-        match same {
-            Some(revision) if *revision != active.revision => {
+        let mut named = entry.revisions.iter().zip(&self.fingerprints);
+        match named.find(|(_, fingerprint)| **fingerprint == active.fingerprint) {
+            Some((revision, _)) if *revision != active.revision => {
                 active.revision = revision.clone();
                 true
             }
@@ -264,23 +329,55 @@ impl<I> Module<I> {
         }
     }
 
+    fn wanted(&self) -> Option<(&Revision, &str)> {
+        Some((self.entry.as_ref()?.wanted()?, self.fingerprints.first()?))
+    }
+
+    fn last_good(&self) -> Option<(&Revision, &str)> {
+        Some((self.entry.as_ref()?.last_good()?, self.fingerprints.get(1)?))
+    }
+
     /// The revision to prepare: the wanted one, or the last good one if that fails and nothing serves.
-    fn next(&self, now: Instant, blobs: u64, quarantined: &dyn Fn(&str) -> bool) -> Option<Revision> {
-        let entry = self.entry.as_ref()?;
-        let wanted = entry.wanted()?;
-        let fingerprint = wanted.fingerprint();
-        let is = |known: &Option<String>| known.as_ref() == Some(&fingerprint);
-        if is(&self.attempt) || self.active.as_ref().is_some_and(|active| active.fingerprint == fingerprint) {
+    fn next(
+        &self,
+        now: Instant,
+        blobs: u64,
+        quarantined: &dyn Fn(&str) -> bool,
+    ) -> Option<(&Revision, &str)> {
+        let (wanted, fingerprint) = self.wanted()?;
+        let attempt = self.attempt.as_deref();
+        if attempt == Some(fingerprint)
+            || self.active.as_ref().is_some_and(|active| active.fingerprint == fingerprint)
+        {
             return None;
         }
-        if !quarantined(&fingerprint) && self.may_try(&fingerprint, now, blobs) {
-            return Some(wanted.clone());
+        let idle = self.active.is_none();
+        // While nothing serves, the last good one is let come up before the wanted one gets its next chance.
+        if idle && attempt.is_some() && attempt == self.last_good().map(|(_, good)| good) {
+            return None;
         }
-        let last_good = entry.last_good()?;
-        let fallback = last_good.fingerprint();
-        let idle = self.active.is_none() && self.attempt.is_none();
-        let may = idle && !quarantined(&fallback) && self.may_try(&fallback, now, blobs);
-        may.then(|| last_good.clone())
+        if !quarantined(fingerprint) && self.may_try(fingerprint, now, blobs) {
+            return Some((wanted, fingerprint));
+        }
+        let (last_good, fallback) = self.last_good()?;
+        let may = idle && attempt.is_none() && !quarantined(fallback) && self.may_try(fallback, now, blobs);
+        may.then_some((last_good, fallback))
+    }
+
+    /// The revision that is to serve soon where nothing does; none if nothing will before somebody acts.
+    fn starting(&self) -> Option<&Revision> {
+        let (None, Some(entry)) = (&self.active, &self.entry) else { return None };
+        let waits = |fingerprint: &String| {
+            let retries = |failed: &Failed| !matches!(failed.retry, RetryAt::Never);
+            self.attempt.as_ref() == Some(fingerprint) || self.failed.get(fingerprint).is_some_and(retries)
+        };
+        let mut named = entry.revisions.iter().zip(&self.fingerprints);
+        named.find(|(_, fingerprint)| waits(fingerprint)).map(|(revision, _)| revision)
+    }
+
+    /// Whether there is another revision to serve if this one cannot.
+    fn falls_back_from(&self, fingerprint: &str, quarantined: &dyn Fn(&str) -> bool) -> bool {
+        self.last_good().is_some_and(|(_, good)| good != fingerprint && !quarantined(good))
     }
 
     fn may_try(&self, fingerprint: &str, now: Instant, blobs: u64) -> bool {
@@ -291,20 +388,21 @@ impl<I> Module<I> {
         })
     }
 
-    fn report(&self, key: &EntryKey, lost: Option<Trouble>, quarantined: &BTreeSet<(EntryKey, String)>) -> EntryReport {
-        let wanted = self.entry.as_ref().and_then(|entry| entry.wanted());
-        let fingerprint = wanted.map(Revision::fingerprint).unwrap_or_default();
+    fn report(&self, key: &EntryKey, lost: Option<Trouble>, quarantined: &Quarantined) -> EntryReport {
+        let (wanted, fingerprint) = self.wanted().unzip();
+        let fingerprint = fingerprint.unwrap_or_default();
         let serving = self.active.as_ref().map(|active| Serving {
             revision: active.revision.revision.clone(),
             digest: active.digest,
             fingerprint: active.fingerprint.clone(),
         });
         let serves = self.active.as_ref().is_some_and(|active| active.fingerprint == fingerprint);
-        let held = quarantined.contains(&(key.clone(), fingerprint.clone())).then(|| Trouble {
+        let held = quarantined.get(&(key.clone(), fingerprint.to_owned())).map(|what| Trouble {
             reason: Reason::Quarantined,
-            message: "this revision ended two engines within a minute; apply another one".to_owned(),
+            message: format!("this revision is not tried again: {what}; apply another one"),
         });
-        let own = if serves { None } else { held.or_else(|| Some(self.failed.get(&fingerprint)?.trouble.clone())) };
+        let own =
+            if serves { None } else { held.or_else(|| Some(self.failed.get(fingerprint)?.trouble.clone())) };
         let failure = self.problem.clone().or(own).or(lost);
         let state = match (&failure, serves) {
             (Some(_), _) => EntryState::Failed,

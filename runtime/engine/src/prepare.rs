@@ -3,22 +3,26 @@
 //! Owns the order of the steps and what each refusal is called. A step takes what the one before it has made, so code that never survived its
 //! probe cannot reach the engine. Must not decide what is prepared: `modules` does.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use hotbay_api::{Blob, Digest, Reason, Revision};
+use hotbay_api::{Blob, Digest, Reason, Revision, chain, names};
 use hotbay_artifact::{Host, ModuleFacts, check, host};
-use hotbay_bay::VerifiedBlobs;
-use hotbay_loader::{Image, Instance, InstanceConfig, Loader};
+use hotbay_bay::{BlobError, VerifiedBlobs};
+use hotbay_loader::{Image, Instance, InstanceConfig, Loader, Mark, Staged};
 use hotbay_protocol::ProbeOutcome;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::link::Link;
-use crate::modules::{Failure, Job};
+use crate::modules::{Failure, Job, Retry};
 
 /// Revisions that are staged and checked at a time: each may hold a module's bytes.
 const AT_A_TIME: usize = 4;
+/// How long a start may take while nothing serves and a last good revision could. As long as one call of create may; the start that comes after it, with the last
+/// good one serving, has the usual time.
+const HURRY: Duration = Duration::from_secs(3);
 
 /// What preparations share.
 pub(crate) struct Preparer {
@@ -66,17 +70,27 @@ impl Preparer {
         }
     }
 
+    /// Removes staged builds that are not `named`. What is mapped from them stays mapped.
+    pub fn sweep_stage(&self, named: &BTreeSet<Digest>) {
+        sweep(&self.stage, named);
+    }
+
     /// Goes through all steps. `row` is the module's row in the engine's memory.
     pub async fn prepare(self: Arc<Self>, job: &Job, row: u64) -> Result<Prepared, Failure> {
         let checked = {
             let _permit = self.permits.acquire().await;
             let (this, revision) = (Arc::clone(&self), job.revision.clone());
             let checked = tokio::task::spawn_blocking(move || this.check(&revision)).await;
-            checked.map_err(|error| Failure::new(Reason::StartFailed, format!("checking failed: {error}")))??
+            checked
+                .map_err(|error| Failure::new(Reason::StartFailed, format!("checking failed: {error}")))??
         };
         let Probed(build) = self.probe(checked).await?;
-        let image = self.load(&build).await?;
-        let instance = self.create(image, job, row).await?;
+        let fingerprint = u64::from_str_radix(&job.fingerprint, 16).unwrap_or_default();
+        let mark = Mark { row, fingerprint };
+        let (path, handlers) = (build.path.clone(), build.handlers.len());
+        let staged = Staged { path, digest: build.digest, handlers, mark };
+        let image = self.load(staged.clone()).await?;
+        let instance = self.create(image, job, staged).await?;
         Ok(Prepared { instance, digest: build.digest, handlers: build.handlers })
     }
 
@@ -85,12 +99,17 @@ impl Preparer {
         let path = self
             .copied
             .copy_blob(&self.bay, &blob.digest, blob.size, &self.stage)
-            .map_err(|error| Failure::new(error.reason(), chain(&error)))?;
+            .map_err(|error| blob_failure(&error))?;
         let handlers = self.facts(&path, blob.digest)?;
         match revision.routes.iter().find(|route| !handlers.contains(&route.handler)) {
             Some(route) => Err(Failure::new(
                 Reason::RouteInvalid,
-                format!("route {} names the handler {:?}, and the module has {}", route.path, route.handler, handlers.join(", ")),
+                format!(
+                    "route {} names the handler {:?}, and the module has {}",
+                    route.path,
+                    route.handler,
+                    handlers.join(", ")
+                ),
             )),
             None => Ok(Checked { path, digest: blob.digest, handlers }),
         }
@@ -109,13 +128,14 @@ impl Preparer {
     }
 
     /// The handlers of a staged build that fits this host. Checked once: staged files do not change.
-    fn facts(&self, path: &std::path::Path, digest: Digest) -> Result<Arc<Handlers>, Failure> {
+    fn facts(&self, path: &Path, digest: Digest) -> Result<Arc<Handlers>, Failure> {
         let known = self.checked.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
         if let Some(handlers) = known {
             return Ok(handlers);
         }
-        let bytes = std::fs::read(path)
-            .map_err(|error| Failure::new(Reason::NoSpace, format!("failed to read the stage: {error}")))?;
+        let bytes = std::fs::read(path).map_err(|error| {
+            Failure::new(Reason::StartFailed, format!("failed to read the stage: {error}"))
+        })?;
         let facts = ModuleFacts::read(&bytes).map_err(|error| Failure::new(error.reason(), chain(&error)))?;
         check(&facts, &self.host, &host::library_exists)
             .map_err(|error| Failure::new(error.reason(), chain(&error)))?;
@@ -129,9 +149,10 @@ impl Preparer {
         match self.link.probe(build.digest, build.path.clone()).await {
             Some(ProbeOutcome::Passed) => Ok(Probed(build)),
             Some(ProbeOutcome::Refused { reason, message }) => Err(Failure::new(reason, message)),
-            Some(ProbeOutcome::Crashed { message }) => {
-                Err(Failure::new(Reason::ProbeCrashed, format!("loading the module ended the probe: {message}")))
-            }
+            Some(ProbeOutcome::Crashed { message }) => Err(Failure::new(
+                Reason::ProbeCrashed,
+                format!("loading the module ended the probe: {message}"),
+            )),
             Some(ProbeOutcome::TimedOut) => Err(Failure::new(
                 Reason::ProbeTimeout,
                 "loading the module did not return within 2s; look for work in its constructors",
@@ -140,42 +161,88 @@ impl Preparer {
         }
     }
 
-    async fn load(&self, build: &Checked) -> Result<Arc<Image>, Failure> {
+    async fn load(&self, staged: Staged) -> Result<Arc<Image>, Failure> {
         let (reply, result) = oneshot::channel();
         let done = move |loaded| {
             // Nobody waits any more: the image stays, for the next who wants it.
             let _unwanted = reply.send(loaded);
         };
-        let (path, digest, handlers) = (build.path.clone(), build.digest, build.handlers.len());
-        self.loader.load_probed(path, digest, handlers, done);
+        self.loader.load_probed(staged, done);
         let loaded = result.await.map_err(|_| Failure::new(Reason::StartFailed, "the loader is gone"))?;
         loaded.map_err(|error| Failure::new(error.reason(), chain(&error)))
     }
 
-    async fn create(&self, image: Arc<Image>, job: &Job, row: u64) -> Result<Instance, Failure> {
+    async fn create(&self, image: Arc<Image>, job: &Job, staged: Staged) -> Result<Instance, Failure> {
         let (reply, result) = oneshot::channel();
-        let config = InstanceConfig {
-            key: job.key.clone(),
-            json: job.revision.config.to_string(),
-            fingerprint: u64::from_str_radix(&job.fingerprint, 16).unwrap_or_default(),
-            row,
-        };
+        let config =
+            InstanceConfig { key: job.key.clone(), json: job.revision.config.to_string(), mark: staged.mark };
+        // Answered by the loader thread just before our create, when everything that was asked of it earlier is done.
+        let (turn, turned) = oneshot::channel();
+        if job.hurry {
+            self.loader.load_probed(staged.clone(), move |_image| {
+                let _unwanted = turn.send(());
+            });
+        }
         self.loader.create(image, config, move |created| {
             // Nobody waits any more: the instance comes back here and is retired by its drop.
             let _unwanted = reply.send(created);
         });
-        let created = result.await.map_err(|_| Failure::new(Reason::StartFailed, "the loader is gone"))?;
+        let created = if job.hurry {
+            let _gone = turned.await;
+            tokio::time::timeout(HURRY, result).await.map_err(|_elapsed| {
+                let message =
+                    format!("the module did not start within {HURRY:?}; the last good revision goes first");
+                Failure::new(Reason::StartTimeout, message)
+            })?
+        } else {
+            result.await
+        };
+        let created = created.map_err(|_| Failure::new(Reason::StartFailed, "the loader is gone"))?;
         created.map_err(|error| Failure::new(error.reason(), error.to_string()))
     }
 }
 
-/// An error and its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+fn blob_failure(error: &BlobError) -> Failure {
+    let failure = Failure::new(error.reason(), chain(error));
+    // No descriptors, a disk that fails, a file that is not ours: it passes without the bay changing.
+    let passes = matches!(error, BlobError::Unreadable { .. } | BlobError::Stage { .. });
+    if passes { Failure { retry: Retry::Later, ..failure } } else { failure }
+}
+
+fn sweep(stage: &Path, named: &BTreeSet<Digest>) {
+    let Ok(files) = std::fs::read_dir(stage) else { return };
+    for file in files.flatten() {
+        let digest = file.file_name().to_str().and_then(names::parse_blob_file).map(|(digest, _)| digest);
+        if digest.is_some_and(|digest| !named.contains(&digest)) && std::fs::remove_file(file.path()).is_ok()
+        {
+            tracing::debug!(file = %file.path().display(), "removed from the stage: no entry names it");
+        }
     }
-    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stage_keeps_what_is_named_and_what_is_no_build() {
+        let stage = tempfile::tempdir().unwrap();
+        let [kept, gone] = [b"kept", b"gone"].map(|bytes| Digest::of(bytes));
+        let path = |name: &str| stage.path().join(name);
+        for name in [names::blob_file(&kept), names::blob_file(&gone), ".copying".to_owned()] {
+            std::fs::write(path(&name), "").unwrap();
+        }
+        sweep(stage.path(), &BTreeSet::from([kept]));
+        assert!(path(&names::blob_file(&kept)).exists() && path(".copying").exists());
+        assert!(!path(&names::blob_file(&gone)).exists());
+    }
+
+    #[test]
+    fn a_stage_that_fails_is_tried_again_by_the_clock_and_a_missing_blob_when_the_bay_changes() {
+        let source = std::io::Error::from_raw_os_error(24);
+        let stage = blob_failure(&BlobError::Stage { stage: PathBuf::from("stage"), source });
+        assert_eq!((stage.trouble.reason, stage.retry), (Reason::StartFailed, Retry::Later));
+        let absent = blob_failure(&BlobError::Absent { digest: Digest::of(b"") });
+        assert_eq!((absent.trouble.reason, absent.retry), (Reason::Incomplete, Retry::Blobs));
+    }
 }

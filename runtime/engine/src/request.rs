@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hotbay_loader::{Answer, Body, CallFailure, Captures, DropReason, Incoming, Started};
+use hotbay_loader::{Answer, Body, CallFailure, Captures, DropReason, Incoming, Instance, Started};
 use hotbay_protocol::EngineMemory;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming as RequestBody;
@@ -32,27 +33,52 @@ pub(crate) struct Cut;
 /// Answers one request by the routes of this moment.
 pub(crate) async fn answer(
     request: Request<RequestBody>,
-    routes: &Routes,
+    routes: &ArcSwap<Routes>,
     memory: &EngineMemory,
 ) -> Result<Response<Full<Bytes>>, Cut> {
-    let (row, result) = match find(&request, routes) {
-        Found::Target(target, captures) => {
-            let row = usize::try_from(target.instance.row()).unwrap_or(NO_MODULE);
-            (row, call(request, &Arc::clone(target), captures).await)
-        }
-        Found::MethodNotAllowed(allow) => {
+    let is_head = *request.method() == Method::HEAD;
+    // The table is let go of here: a slow handler must not hold an old one.
+    let found = if names_a_host(&request) { Some(find(&request, &routes.load())) } else { None };
+    let (row, result) = match found {
+        None => (NO_MODULE, Ok(text(StatusCode::BAD_REQUEST, "a request names one host\n"))),
+        Some(Found::Target(target, captures)) => match &target.instance {
+            Some(instance) => {
+                let row = usize::try_from(instance.mark().row).unwrap_or(NO_MODULE);
+                (row, call(request, &target, instance, captures).await)
+            }
+            None => (NO_MODULE, Ok(later("the module is starting\n"))),
+        },
+        Some(Found::MethodNotAllowed(allow)) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
             response.headers_mut().insert(header::ALLOW, allow);
             (NO_MODULE, Ok(response))
         }
-        Found::Nothing => (NO_MODULE, Ok(text(StatusCode::NOT_FOUND, "not found\n"))),
+        Some(Found::Nothing) => (NO_MODULE, Ok(text(StatusCode::NOT_FOUND, "not found\n"))),
     };
     let class = result.as_ref().map_or(5, |response| response.status().as_u16() / 100);
     memory.answers(row, class).fetch_add(1, Ordering::Relaxed);
-    result
+    result.map(|response| fit(is_head, response))
 }
 
-fn find<'r>(request: &Request<RequestBody>, routes: &'r Routes) -> Found<'r> {
+/// HTTP/1.1 wants exactly one Host header (RFC 9112, 3.2); other versions have other ways.
+fn names_a_host<B>(request: &Request<B>) -> bool {
+    request.version() != Version::HTTP_11 || request.headers().get_all(header::HOST).iter().count() == 1
+}
+
+/// Leaves out the body where HTTP knows none: HTTP/2 would send it, and the client would see a broken stream.
+fn fit(is_head: bool, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = Full::default();
+    } else if is_head && !response.body().is_end_stream() {
+        let length = response.body().size_hint().exact().unwrap_or_default();
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        *response.body_mut() = Full::default();
+    }
+    response
+}
+
+fn find(request: &Request<RequestBody>, routes: &Routes) -> Found {
     let uri = request.uri();
     let from_header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(http::uri::Authority::as_str).or_else(from_header);
@@ -62,6 +88,7 @@ fn find<'r>(request: &Request<RequestBody>, routes: &'r Routes) -> Found<'r> {
 async fn call(
     request: Request<RequestBody>,
     target: &Arc<Target>,
+    instance: &Arc<Instance>,
     captures: Captures,
 ) -> Result<Response<Full<Bytes>>, Cut> {
     let Some(_in_flight) = target.enter() else { return Ok(busy()) };
@@ -72,7 +99,7 @@ async fn call(
         Err(status) => return Ok(text(status, "the request's body is too large or broken\n")),
     };
     let incoming = Incoming { parts, handler: target.handler, captures, body };
-    let result = match hotbay_loader::start(&target.instance, incoming) {
+    let result = match hotbay_loader::start(instance, incoming) {
         Started::Done(result) => result,
         Started::Pending(mut call) => match tokio::time::timeout(target.timeout, &mut call).await {
             Ok(result) => result,
@@ -166,7 +193,12 @@ async fn first_piece(body: &mut RequestBody) -> Result<Option<Bytes>, StatusCode
 }
 
 fn busy() -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "too many requests are in flight\n");
+    later("too many requests are in flight\n")
+}
+
+/// What passes by itself: the client may come again.
+fn later(words: &'static str) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -174,6 +206,84 @@ fn busy() -> Response<Full<Bytes>> {
 fn text(status: StatusCode, words: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(words.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, is_head: bool) -> (Option<String>, u64) {
+        let mut response = Response::new(Full::new(Bytes::from_static(b"four")));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        let response = fit(is_head, response);
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        (length.map(|value| value.to_str().unwrap().to_owned()), response.body().size_hint().exact().unwrap())
+    }
+
+    #[test]
+    fn where_http_knows_no_body_none_is_sent() {
+        assert_eq!(answered(200, false), (None, 4), "hyper adds the length");
+        assert_eq!(answered(200, true), (Some("4".into()), 0));
+        assert_eq!(answered(204, false), (None, 0));
+        assert_eq!(answered(304, true), (None, 0));
+    }
+
+    #[test]
+    fn http_1_1_names_exactly_one_host() {
+        let names = |version, hosts: &[&str]| {
+            let request = Request::builder().version(version);
+            let request = hosts.iter().fold(request, |request, host| request.header(header::HOST, *host));
+            names_a_host(&request.body(()).unwrap())
+        };
+        assert!(names(Version::HTTP_11, &["a"]));
+        assert!(!names(Version::HTTP_11, &[]));
+        assert!(!names(Version::HTTP_11, &["a", "b"]));
+        assert!(names(Version::HTTP_10, &[]) && names(Version::HTTP_2, &[]));
+    }
+
+    /// Status, length and body of the answer to a HEAD of what has four bytes.
+    async fn head<S>(mut send: S) -> (StatusCode, Option<HeaderValue>, Bytes)
+    where
+        S: FnMut(Request<Full<Bytes>>) -> Pin<Box<dyn Future<Output = hyper::Result<Response<RequestBody>>>>>,
+    {
+        let request = Request::builder()
+            .method(Method::HEAD)
+            .uri("http://localhost/")
+            .header(header::HOST, "localhost");
+        let (parts, body) = send(request.body(Full::default()).unwrap()).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers.get(header::CONTENT_LENGTH).cloned(), body)
+    }
+
+    async fn four_bytes(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Cut> {
+        Ok(fit(*request.method() == Method::HEAD, Response::new(Full::new(Bytes::from_static(b"four")))))
+    }
+
+    #[tokio::test]
+    async fn head_has_the_length_and_no_body_by_both_protocols() {
+        use hyper::service::service_fn;
+        use hyper_util::rt::{TokioExecutor, TokioIo};
+
+        let expected = (StatusCode::OK, Some(HeaderValue::from_static("4")), Bytes::new());
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let builder = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(builder.serve_connection(TokioIo::new(server), service_fn(four_bytes)));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        assert_eq!(head(|request| Box::pin(sender.send_request(request))).await, expected);
+
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(builder.serve_connection(TokioIo::new(server), service_fn(four_bytes)));
+        let executor = TokioExecutor::new();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(executor, TokioIo::new(client)).await.unwrap();
+        tokio::spawn(connection);
+        assert_eq!(head(|request| Box::pin(sender.send_request(request))).await, expected);
+    }
 }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use hotbay_protocol::{DrainKind, EngineMemory};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::connection::{self, Conn, Phase};
 use crate::table::Routes;
@@ -46,7 +46,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     workers: Handle,
     conns: Arc<Conns>,
-    accepting: Mutex<Option<AbortHandle>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The open connections.
@@ -87,8 +87,11 @@ impl Conns {
 
     fn cut_stale(&self, now: u32) {
         let open = self.open();
-        let stale = open.conns.values().filter(|conn| conn.is_stale(now, HEAD_SECS, IDLE_SECS));
-        stale.for_each(|conn| conn.move_to(Phase::Cut));
+        for conn in open.conns.values() {
+            if let Some(phase) = conn.stale(now, HEAD_SECS, IDLE_SECS) {
+                conn.move_to(phase);
+            }
+        }
     }
 }
 
@@ -132,15 +135,19 @@ impl Server {
             tokio::net::TcpListener::from_std(listener)?
         };
         let (shared, conns) = (Arc::clone(&self.shared), Arc::clone(&self.conns));
-        let accepting = self.workers.spawn(accept(listener, shared, conns)).abort_handle();
+        let accepting = self.workers.spawn(accept(listener, shared, conns));
         self.accepting.lock().unwrap_or_else(PoisonError::into_inner).replace(accepting);
         Ok(())
     }
 
     /// Stops accepting, lets connections end, and cuts those that are left at the deadline. Says how many those were.
     pub async fn drain(&self, kind: DrainKind, deadline: Duration) -> usize {
-        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(accepting) = accepting {
             accepting.abort();
+            // On another thread it may be in the middle of a turn: what it still accepts is to be in the list, and the listener closed, before anybody
+            // is told to end.
+            let _aborted = accepting.await;
         }
         let phase = match kind {
             DrainKind::Graceful => Phase::Last,
@@ -154,7 +161,8 @@ impl Server {
         let cut = *count.borrow();
         self.conns.move_to(Phase::Cut);
         // Dropping calls runs module code, which may not return: the engine's end does not wait for it.
-        let _all_gone = tokio::time::timeout(Duration::from_secs(1), count.wait_for(|&count| count == 0)).await;
+        let _all_gone =
+            tokio::time::timeout(Duration::from_secs(1), count.wait_for(|&count| count == 0)).await;
         cut
     }
 }

@@ -23,8 +23,8 @@ use self::paths::Paths;
 pub struct Target {
     /// Which module.
     pub key: EntryKey,
-    /// What runs it.
-    pub instance: Arc<Instance>,
+    /// What runs it; `None` while it starts and nothing of it serves.
+    pub instance: Option<Arc<Instance>>,
     /// Index into the manifest's handlers.
     pub handler: u32,
     /// Names of the path's parameters, in order.
@@ -43,8 +43,8 @@ pub struct Claim<'a> {
     pub precedence: Precedence,
     /// Its routes, each with the index of its handler.
     pub routes: Vec<(&'a Route, u32)>,
-    /// What runs it.
-    pub instance: Arc<Instance>,
+    /// What runs it; `None` while it starts. Such a claim gives way to whatever serves.
+    pub instance: Option<Arc<Instance>>,
     /// From the request's head to the answer's end.
     pub timeout: Duration,
     /// What the module may use.
@@ -66,9 +66,9 @@ pub struct Lost {
 
 /// What a look-up finds.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Found {
     /// A module answers; what the path's parameters are.
-    Target(&'a Arc<Target>, Captures),
+    Target(Arc<Target>, Captures),
     /// The path is known, and not with this method: the value of `Allow`.
     MethodNotAllowed(HeaderValue),
     /// Nothing is at this path.
@@ -87,15 +87,20 @@ pub struct Routes {
 impl Routes {
     /// Builds the table. Where two modules want one route the lesser precedence has it.
     pub fn build(mut claims: Vec<Claim<'_>>) -> (Self, Vec<Lost>) {
-        claims.sort_by(|left, right| left.precedence.cmp(&right.precedence));
+        claims.sort_by(|left, right| {
+            let starts = |claim: &Claim<'_>| claim.instance.is_none();
+            starts(left).cmp(&starts(right)).then_with(|| left.precedence.cmp(&right.precedence))
+        });
         let mut routes = Self::default();
         let mut owners: HashMap<String, EntryKey> = HashMap::new();
         let mut lost = Vec::new();
         for claim in &claims {
             for (route, handler) in &claim.routes {
                 let key = &claim.precedence.key;
-                let taken = route.claims().into_iter().find_map(|text| Some((owners.get(&text)?.clone(), text)));
+                let taken =
+                    route.claims().into_iter().find_map(|text| Some((owners.get(&text)?.clone(), text)));
                 match taken {
+                    Some((owner, _)) if owner != *key && claim.instance.is_none() => {}
                     Some((owner, text)) if owner != *key => {
                         lost.push(Lost { key: key.clone(), owner, claim: text });
                     }
@@ -131,20 +136,29 @@ impl Routes {
         &mut self.wildcard[index].1
     }
 
-    /// Who answers `method` on `path` of `host` (as in the Host header, perhaps with a port). Paths are raw.
-    pub fn find(&self, host: Option<&str>, method: &Method, path: &str) -> Found<'_> {
+    /// Who answers `method` on `path` of `host` (as in the Host header, perhaps with a port). Paths are raw. A route with other methods does not match,
+    /// so that a lesser one may, of this host or of a lesser.
+    pub fn find(&self, host: Option<&str>, method: &Method, path: &str) -> Found {
         let mut allow = BTreeSet::new();
-        let host = if self.exact.is_empty() && self.wildcard.is_empty() { None } else { host.map(normal_host) };
+        let host =
+            if self.exact.is_empty() && self.wildcard.is_empty() { None } else { host.map(normal_host) };
         let exact = host.as_ref().and_then(|host| self.exact.get(host));
         let wild = self.wildcard.iter().filter(|(suffix, _)| {
             host.as_ref().is_some_and(|host| host.len() > suffix.len() && host.ends_with(suffix.as_str()))
         });
         for paths in exact.into_iter().chain(wild.map(|(_, paths)| paths)).chain([&self.any]) {
-            let Some((methods, ranges)) = paths.find(path) else { continue };
-            if let Some(target) = methods.get(method) {
-                return Found::Target(target, Captures { names: Arc::clone(&target.names), ranges });
+            let mut found = None;
+            paths.find(path, &mut |methods, ranges| {
+                match methods.get(method) {
+                    Some(target) => found = Some((Arc::clone(target), std::mem::take(ranges))),
+                    None => allow.extend(methods.allowed()),
+                }
+                found.is_some()
+            });
+            if let Some((target, ranges)) = found {
+                let names = Arc::clone(&target.names);
+                return Found::Target(target, Captures { names, ranges });
             }
-            allow.extend(methods.allowed());
         }
         if allow.is_empty() {
             return Found::Nothing;
@@ -159,7 +173,7 @@ impl Claim<'_> {
     fn target(&self, route: &Route, handler: u32) -> Target {
         Target {
             key: self.precedence.key.clone(),
-            instance: Arc::clone(&self.instance),
+            instance: self.instance.clone(),
             handler,
             names: route.path.parameters().map(Box::from).collect(),
             timeout: self.timeout,
@@ -196,3 +210,6 @@ fn normal_host(host: &str) -> String {
     };
     name.trim_end_matches('.').to_ascii_lowercase()
 }
+
+#[cfg(test)]
+mod tests;

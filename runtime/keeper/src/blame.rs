@@ -2,7 +2,7 @@
 //!
 //! Owns the rules by which a death is laid at a module's door. Rather nobody than the wrong one: a module that is named twice stops serving.
 
-use hotbay_protocol::{Crash, LOADER_SLOT, Suspect};
+use hotbay_protocol::{Crash, Suspect};
 use hotbay_sys::process::Ending;
 use hotbay_sys::signals;
 
@@ -15,6 +15,8 @@ pub struct Death {
     pub crash: Option<Crash>,
     /// Threads that were in module code.
     pub suspects: Vec<Suspect>,
+    /// The slot of the thread that loaded.
+    pub loader: usize,
 }
 
 /// Why the keeper itself killed an engine.
@@ -30,6 +32,8 @@ pub enum Killed {
     Overdue,
     /// Its channel broke.
     Lost,
+    /// It was ready to serve less than the engine that it was to replace.
+    ServesLess,
 }
 
 /// What an engine was doing when it died.
@@ -46,7 +50,7 @@ pub enum Doing {
 /// The module that ended the engine, if that is plain.
 pub fn culprit(death: &Death, doing: Doing, killed: Option<Killed>) -> Option<&Suspect> {
     let in_slot = |slot: usize| death.suspects.iter().find(|suspect| suspect.slot == slot);
-    let loading = || if doing == Doing::Starting { in_slot(LOADER_SLOT) } else { None };
+    let loading = || if doing == Doing::Starting { in_slot(death.loader) } else { None };
     if let Some(crash) = death.crash {
         return match crash.slot {
             Some(slot) => in_slot(slot),
@@ -57,7 +61,7 @@ pub fn culprit(death: &Death, doing: Doing, killed: Option<Killed>) -> Option<&S
     match (killed, death.how) {
         (Some(Killed::NotReady), _) => loading(),
         // Ours; or from outside, or the kernel's for want of memory.
-        (Some(Killed::LoaderHung), _) | (_, Ending::Signaled(signals::KILL)) => None,
+        (Some(Killed::LoaderHung | Killed::ServesLess), _) | (_, Ending::Signaled(signals::KILL)) => None,
         (_, Ending::Exited(0)) if doing == Doing::Ending => None,
         // An engine that was exiting already when we killed it ends with its own code.
         (_, Ending::Exited(_)) if doing != Doing::Starting => match &death.suspects[..] {
@@ -86,6 +90,7 @@ impl Death {
 #[cfg(test)]
 mod tests {
     use hotbay_api::EntryKey;
+    use hotbay_protocol::LOADER_SLOT;
 
     use super::*;
 
@@ -95,7 +100,7 @@ mod tests {
 
     fn death(how: Ending, slot: Option<Option<usize>>, suspects: &[Suspect]) -> Death {
         let crash = slot.map(|slot| Crash { signal: 11, slot, address: 8 });
-        Death { how, crash, suspects: suspects.to_vec() }
+        Death { how, crash, suspects: suspects.to_vec(), loader: LOADER_SLOT }
     }
 
     const SEGV: Ending = Ending::Signaled(11);

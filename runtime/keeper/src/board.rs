@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hotbay_api::{EntryKey, EntryReport, LocalReport, Trouble};
+use hotbay_api::{EntryKey, EntryReport, LocalReport, Reason, Trouble};
 use hotbay_protocol::ReportPiece;
 
 /// The words of each engine.
@@ -51,6 +51,20 @@ impl Board {
     pub fn serve(&mut self, engine: u64) {
         self.serving = engine;
         self.show(engine);
+    }
+
+    /// What `old` serves and `new` does not, though it is still in the bay. What is in quarantine is not missed.
+    pub fn served_less(&self, old: u64, new: u64) -> Vec<EntryKey> {
+        let empty = View::default();
+        let view = |engine| self.views.get(&engine).unwrap_or(&empty);
+        let missing = |entry: &&EntryReport| {
+            let held = |now: &EntryReport| {
+                now.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Quarantined)
+            };
+            view(new).entries.get(&entry.key).is_some_and(|now| now.serving.is_none() && !held(now))
+        };
+        let served = view(old).entries.values().filter(|entry| entry.serving.is_some());
+        served.filter(missing).map(|entry| entry.key.clone()).collect()
     }
 
     /// The engine is gone. The word of the one that is shown stays until the next one serves.

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 use hotbay_protocol::{
-    Channel, ChannelError, ENGINE_MEMORY_WORDS, EngineMemory, LOADER_SLOT, ToEngine, ToKeeper, Want, Why,
+    Channel, ChannelError, ENGINE_MEMORY_WORDS, EngineMemory, ToEngine, ToKeeper, Want, Why,
 };
 use hotbay_sys::memory::{self, SharedWords};
 use hotbay_sys::process::{self, Ending};
@@ -102,7 +102,7 @@ impl Child {
             ToKeeper::Drained { cut } => Event::Drained { generation, cut },
             ToKeeper::Want(Want::Retired) => Event::Retired { generation },
             ToKeeper::Want(Want::LoaderHangs) => {
-                Event::LoaderHangs { generation, suspect: self.memory.suspect(LOADER_SLOT) }
+                Event::LoaderHangs { generation, suspect: self.memory.suspect(self.memory.loader_slot()) }
             }
             ToKeeper::Probe { digest, path } => Event::Probe { generation, digest, path },
             ToKeeper::Report(piece) => Event::Report { generation, piece },
@@ -119,7 +119,8 @@ impl Child {
 
     /// The evidence. To be read once the process is dead.
     pub fn death(&self, how: Ending) -> Death {
-        Death { how, crash: self.memory.crash(), suspects: self.memory.suspects() }
+        let loader = self.memory.loader_slot();
+        Death { how, crash: self.memory.crash(), suspects: self.memory.suspects(), loader }
     }
 }
 

@@ -16,10 +16,11 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{Digest, LocalReport, Trouble};
+use hotbay_api::{Digest, EntryState, LocalReport, Trouble};
 use hotbay_protocol::{ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
 
 use crate::blame::{Death, Killed};
@@ -114,6 +115,8 @@ pub enum Action {
         generation: u64,
     },
     Probe(Start),
+    /// Nobody is to be accepted any more.
+    CloseListener,
     SaveJournal,
     /// [`Machine::report`] may say something new.
     Report,
@@ -131,6 +134,8 @@ pub struct Machine {
     stopping: Option<Stopping>,
     /// Since when there is no active engine, if there ever was one.
     absent_since: Option<Instant>,
+    /// Nobody has served for so long that the report says so.
+    absent: bool,
     /// What the keeper itself has to say in the report.
     trouble: Option<Trouble>,
     journal: Journal,
@@ -143,6 +148,8 @@ pub struct Machine {
 struct Engine {
     generation: u64,
     why: Why,
+    /// Whether it must serve everything that the active one serves.
+    strict: bool,
     stage: Stage,
     killed: Option<Killed>,
     /// When to kill it because its channel broke and it lives on.
@@ -167,21 +174,34 @@ struct Pings {
 }
 
 /// The replacement of an engine that died.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Restart {
     due: Option<Instant>,
     /// Deaths in a row before an engine served for a while.
     early_deaths: u32,
+    /// When engines died lately, however long they had served.
+    deaths: VecDeque<Instant>,
+    /// How the last one ended.
+    story: String,
 }
 
 /// The replacement of an engine that lives.
 #[derive(Debug, Default)]
 struct Handover {
-    wanted: Option<(Why, Instant)>,
+    wanted: Option<Wish>,
     /// When the last one succeeded.
     last: Option<Instant>,
     /// Failures in a row.
     failures: u32,
+}
+
+/// A handover to come.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    why: Why,
+    due: Instant,
+    /// Nothing is wrong with the active engine, so its successor must serve all that it serves.
+    strict: bool,
 }
 
 #[derive(Debug)]
@@ -197,10 +217,11 @@ impl Machine {
             timing,
             engines: Vec::new(),
             generations: 0,
-            restart: Restart { due: Some(now), early_deaths: 0 },
+            restart: Restart { due: Some(now), ..Restart::default() },
             handover: Handover::default(),
             stopping: None,
             absent_since: None,
+            absent: false,
             trouble: None,
             journal,
             probes: ProbeQueue::default(),
@@ -266,7 +287,15 @@ impl Machine {
 
     /// The report as of now. The keeper's own trouble comes first: the engine's bay matters less than whether engines come up at all.
     pub fn report(&self) -> LocalReport {
-        let report = self.board.report();
+        let mut report = self.board.report();
+        if self.absent {
+            for entry in &mut report.entries {
+                entry.serving = None;
+                if entry.state == EntryState::Active {
+                    entry.state = EntryState::Pending;
+                }
+            }
+        }
         LocalReport { trouble: self.trouble.clone().or(report.trouble), ..report }
     }
 

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hotbay_api::Reason;
 use hotbay_protocol::ProbeOutcome;
 use hotbay_sys::process::{self, Ended};
 use hotbay_sys::signals::{self, Signals};
@@ -64,7 +65,8 @@ struct Keeper {
     settings: Settings,
     machine: Machine,
     signals: Signals,
-    listener: TcpListener,
+    /// Until the end begins: then clients are to be refused, rather than wait for nobody.
+    listener: Option<TcpListener>,
     listener_due: Instant,
     health: Option<Health>,
     children: BTreeMap<u64, Child>,
@@ -114,7 +116,7 @@ impl Keeper {
             machine: Machine::new(timing(&settings), journal, now),
             settings,
             signals,
-            listener,
+            listener: Some(listener),
             listener_due: now + LISTENER_CHECK,
             health,
             children: BTreeMap::new(),
@@ -223,7 +225,8 @@ impl Keeper {
     fn execute(&mut self, action: Action) {
         match action {
             Action::Spawn { generation, why, policy } => {
-                match Child::start(&self.settings.engine, &self.listener, (generation, why), &policy) {
+                let Some(listener) = &self.listener else { return };
+                match Child::start(&self.settings.engine, listener, (generation, why), &policy) {
                     Ok(child) => drop(self.children.insert(generation, child)),
                     Err(error) => {
                         self.events.push_back(Event::SpawnFailed {
@@ -238,6 +241,7 @@ impl Keeper {
             }
             Action::Kill { generation } => self.children.get(&generation).into_iter().for_each(Child::kill),
             Action::Probe(start) => self.probe(start),
+            Action::CloseListener => self.listener = None,
             Action::SaveJournal => store::save_journal(&self.settings.state, self.machine.journal()),
             Action::Report => self.report.iter_mut().for_each(|report| report.touch(Instant::now())),
         }
@@ -247,14 +251,17 @@ impl Keeper {
         match ProbeRun::start(&self.settings.probe, digest, &path, Instant::now()) {
             Ok(probe) => self.probes.push(probe),
             Err(error) => {
-                let outcome = ProbeOutcome::Crashed { message: format!("the probe did not start: {error}") };
+                // Nothing that the build did: it is tried again.
+                let message = format!("the probe did not start: {error}");
+                let outcome = ProbeOutcome::Refused { reason: Reason::StartFailed, message };
                 self.events.push_back(Event::ProbeEnded { digest, outcome });
             }
         }
     }
 
     fn check_listener(&self) {
-        match listener::repair(&self.listener) {
+        let Some(listener) = &self.listener else { return };
+        match listener::repair(listener) {
             Ok(Damage { deaf: false, blocking: false }) => {}
             Ok(damage) => {
                 tracing::error!(?damage, "something in an engine damaged the listening socket; it is mended")

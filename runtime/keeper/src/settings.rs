@@ -49,7 +49,8 @@ impl Settings {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             handover_interval: Duration::from_secs(600),
-            ready_timeout: Duration::from_secs(30),
+            // An instance may stay pending for 30 s before it counts as failed; an engine waits for that.
+            ready_timeout: Duration::from_secs(45),
             hang_timeout: Duration::from_secs(10),
             abi: String::new(),
             platform: String::new(),

@@ -52,7 +52,13 @@ impl Case {
     }
 
     fn job(&self, name: &str) -> Job {
-        Job { key: key(), fingerprint: revision(name).fingerprint(), revision: revision(name) }
+        Job {
+            key: key(),
+            fingerprint: revision(name).fingerprint(),
+            revision: revision(name),
+            hurry: false,
+            blobs_version: 0,
+        }
     }
 
     fn succeed(&mut self, name: &str) -> Change {
@@ -66,7 +72,11 @@ impl Case {
     /// State, what serves, and the failure's reason.
     fn report(&self) -> (EntryState, Option<String>, Option<Reason>) {
         let report = self.modules.reports().remove(&key()).unwrap();
-        (report.state, report.serving.map(|serving| serving.revision), report.failure.map(|failure| failure.reason))
+        (
+            report.state,
+            report.serving.map(|serving| serving.revision),
+            report.failure.map(|failure| failure.reason),
+        )
     }
 }
 
@@ -102,6 +112,27 @@ fn a_pod_that_starts_with_a_bad_revision_serves_the_last_good_one() {
     assert_eq!(case.jobs(), ["v1"]);
     case.succeed("v1");
     assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::StartFailed)));
+}
+
+#[test]
+fn a_start_is_not_waited_for_while_a_last_good_one_could_serve() {
+    let hurried = || Case { modules: Modules::new(true), now: Instant::now() };
+    let mut case = hurried();
+    case.modules.apply(&bay(&["v1"]));
+    assert!(!case.modules.decide(case.now).0[0].hurry, "there is no other");
+    case.succeed("v1");
+    case.modules.apply(&bay(&["v2", "v1"]));
+    assert!(!case.modules.decide(case.now).0[0].hurry, "v1 serves");
+
+    let mut case = Case::new();
+    case.modules.apply(&bay(&["v2", "v1"]));
+    assert!(!case.modules.decide(case.now).0[0].hurry, "an older engine serves, or nobody waits yet");
+
+    let mut case = hurried();
+    case.modules.apply(&bay(&["v2", "v1"]));
+    assert!(case.modules.decide(case.now).0[0].hurry);
+    case.fail("v2", Reason::StartTimeout);
+    assert!(!case.modules.decide(case.now).0[0].hurry, "v1 is the last resort");
 }
 
 #[test]
@@ -143,10 +174,12 @@ fn a_missing_blob_is_tried_again_when_blobs_have_changed_and_a_failed_start_afte
 fn what_is_in_quarantine_is_not_loaded_and_says_so() {
     let mut case = Case::new();
     let fingerprint = revision("v2").fingerprint();
-    case.modules.quarantine(vec![Quarantine { key: key(), fingerprint, message: String::new() }]);
+    case.modules.quarantine(vec![Quarantine { key: key(), fingerprint, message: "died".into() }]);
     assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v1"]);
     case.succeed("v1");
     assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::Quarantined)));
+    let failure = case.modules.reports().remove(&key()).and_then(|report| report.failure).unwrap();
+    assert_eq!(failure.message, "this revision is not tried again: died; apply another one");
 }
 
 #[test]
@@ -162,7 +195,7 @@ fn an_entry_that_is_gone_is_forgotten_and_one_that_broke_is_kept() {
     };
     case.apply(&Scan { problems: vec![problem], ..bay(&["v1"]) });
     assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::EntryVersion)));
-    assert!(case.modules.apply(&Scan::default()), "a module that served is gone");
+    case.modules.apply(&Scan::default());
     assert!(case.modules.reports().is_empty());
 }
 
@@ -179,4 +212,77 @@ fn new_limits_need_no_new_instance() {
     let (jobs, changed) = case.modules.decide(case.now);
     assert_eq!((jobs.len(), changed), (0, true));
     assert_eq!(case.modules.active().next().unwrap().1.revision.limits.max_concurrent_requests, 1);
+}
+
+#[test]
+fn a_bay_that_cannot_be_read_is_not_settled() {
+    let mut case = Case::new();
+    let trouble = Trouble { reason: Reason::BayMissing, message: "gone".into() };
+    case.apply(&Scan { trouble: Some(trouble), ..Scan::default() });
+    assert!(!case.modules.is_settled());
+    case.apply(&Scan::default());
+    assert!(case.modules.is_settled());
+}
+
+#[test]
+fn a_blob_that_came_while_its_absence_was_found_out_is_not_waited_for() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    assert_eq!(case.apply(&Scan { blobs_version: 1, ..bay(&["v1"]) }), [""; 0], "it is under way");
+    case.fail("v1", Reason::Incomplete);
+    assert_eq!(case.jobs(), ["v1"], "what was looked at is not what is there now");
+}
+
+#[test]
+fn a_fallback_that_is_under_way_is_let_come_up() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v2", "v1"]));
+    case.fail("v2", Reason::StartFailed);
+    assert_eq!(case.jobs(), ["v1"]);
+    case.now += RETRY_MIN * 2;
+    assert_eq!(case.jobs(), [""; 0], "v2 has its turn when v1 serves");
+    assert_eq!(case.succeed("v1"), Change::Loaded);
+    assert_eq!(case.jobs(), ["v2"]);
+}
+
+#[test]
+fn what_the_entry_still_names_is_welcome_while_nothing_serves() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.apply(&bay(&["v2"]));
+    assert_eq!(case.succeed("v1"), Change::Unwanted, "no longer named");
+    case.apply(&bay(&["v2", "v1"]));
+    assert_eq!(case.succeed("v1"), Change::Loaded);
+    assert_eq!(case.succeed("v2"), Change::Swapped, "it was not forgotten");
+}
+
+#[test]
+fn a_module_is_starting_while_it_is_on_its_way_or_will_be_tried_again() {
+    let mut case = Case::new();
+    let starting =
+        |case: &Case| case.modules.starting().next().map(|(_, revision)| revision.revision.clone());
+    case.apply(&bay(&["v1"]));
+    assert_eq!(starting(&case).as_deref(), Some("v1"));
+    case.fail("v1", Reason::StartFailed);
+    assert_eq!(starting(&case).as_deref(), Some("v1"), "it will be tried again");
+    case.now += RETRY_MIN * 2;
+    assert_eq!(case.jobs(), ["v1"]);
+    case.fail("v1", Reason::ProbeCrashed);
+    assert_eq!(starting(&case), None, "nothing will come before somebody acts");
+    case.apply(&bay(&["v2"]));
+    case.succeed("v2");
+    assert_eq!(starting(&case), None, "it serves");
+}
+
+#[test]
+fn a_decision_is_due_only_when_a_pause_is_over() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    assert!(!case.modules.is_due(case.now));
+    case.fail("v1", Reason::ProbeTimeout);
+    assert!(!case.modules.is_due(case.now));
+    case.now += RETRY_MIN;
+    assert!(case.modules.is_due(case.now));
+    assert_eq!(case.jobs(), ["v1"]);
+    assert!(!case.modules.is_due(case.now));
 }

@@ -35,7 +35,7 @@ pub(super) struct Methods {
 }
 
 /// Byte ranges of a path.
-type Ranges = Vec<(usize, usize)>;
+pub(super) type Ranges = Vec<(usize, usize)>;
 
 impl Paths {
     pub fn insert(&mut self, path: &PathTemplate, methods: &[String], target: &Arc<Target>) {
@@ -48,17 +48,13 @@ impl Paths {
         slot.insert(methods, target);
     }
 
-    /// The best template for `path`, and what its parameters are.
-    pub fn find(&self, path: &str) -> Option<(&Methods, Ranges)> {
-        if let Some(methods) = self.fixed.get(path) {
-            return Some((methods, Vec::new()));
+    /// Offers the templates that match `path`, the best first, each with its parameters, until one is accepted.
+    pub fn find<'p>(&'p self, path: &str, accept: &mut impl FnMut(&'p Methods, &mut Ranges) -> bool) -> bool {
+        let mut ranges = Ranges::new();
+        if self.fixed.get(path).is_some_and(|methods| accept(methods, &mut ranges)) {
+            return true;
         }
-        if !path.starts_with('/') {
-            return None;
-        }
-        let mut ranges = Vec::new();
-        let methods = self.tree.find(path, 1, &mut ranges)?;
-        Some((methods, ranges))
+        path.starts_with('/') && self.tree.find(path, 1, &mut ranges, accept)
     }
 }
 
@@ -73,25 +69,37 @@ impl Node {
     }
 
     /// `at` is where the next segment begins: one past a slash, or one past the end.
-    fn find<'n>(&'n self, path: &str, at: usize, ranges: &mut Ranges) -> Option<&'n Methods> {
-        let Some(rest) = path.get(at..) else { return self.here.as_ref() };
+    fn find<'n>(
+        &'n self,
+        path: &str,
+        at: usize,
+        ranges: &mut Ranges,
+        accept: &mut impl FnMut(&'n Methods, &mut Ranges) -> bool,
+    ) -> bool {
+        let Some(rest) = path.get(at..) else {
+            return self.here.as_ref().is_some_and(|methods| accept(methods, ranges));
+        };
         let length = rest.find('/').unwrap_or(rest.len());
         let next = at + length + 1;
-        if let Some(found) = self.fixed.get(&rest[..length]).and_then(|node| node.find(path, next, ranges)) {
-            return Some(found);
+        if self.fixed.get(&rest[..length]).is_some_and(|node| node.find(path, next, ranges, accept)) {
+            return true;
         }
         if length > 0
             && let Some(node) = &self.parameter
         {
             ranges.push((at, at + length));
-            if let Some(found) = node.find(path, next, ranges) {
-                return Some(found);
+            if node.find(path, next, ranges, accept) {
+                return true;
             }
             ranges.pop();
         }
-        let wildcard = self.wildcard.as_ref().filter(|_| !rest.is_empty())?;
+        let Some(wildcard) = self.wildcard.as_ref().filter(|_| !rest.is_empty()) else { return false };
         ranges.push((at, path.len()));
-        Some(wildcard)
+        if accept(wildcard, ranges) {
+            return true;
+        }
+        ranges.pop();
+        false
     }
 }
 
@@ -107,7 +115,9 @@ impl Methods {
 
     /// A route that names the method goes before one for every method; HEAD follows GET.
     pub fn get(&self, method: &Method) -> Option<&Arc<Target>> {
-        let named = |wanted: &Method| self.named.iter().find(|(method, _)| method == wanted).map(|(_, target)| target);
+        let named = |wanted: &Method| {
+            self.named.iter().find(|(method, _)| method == wanted).map(|(_, target)| target)
+        };
         let followed = || if *method == Method::HEAD { named(&Method::GET) } else { None };
         named(method).or_else(followed).or(self.every.as_ref())
     }
@@ -136,7 +146,12 @@ mod tests {
             }
             known.push(template);
         }
-        let (methods, ranges) = paths.find(path)?;
+        let mut found = None;
+        paths.find(path, &mut |methods, ranges| {
+            found = Some((methods, ranges.clone()));
+            true
+        });
+        let (methods, ranges) = found?;
         let index = known.iter().position(|template| {
             let slot: *const Methods = match paths.fixed.get(template.as_str()) {
                 Some(slot) => slot,

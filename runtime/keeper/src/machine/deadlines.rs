@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hotbay_protocol::{ToEngine, Why};
 
-use super::{Action, Machine, Pings, Stage, Timing};
+use super::{Action, Machine, Pings, Stage, Timing, Wish};
 use crate::blame::Killed;
 
 const PING_INTERVAL: Duration = Duration::from_millis(250);
@@ -20,6 +20,7 @@ impl Machine {
         if self.stopping.is_some() {
             self.turn_stopping(now);
         } else {
+            self.notice_absence(now);
             self.start_next(now);
         }
         while let Some(start) = self.probes.start() {
@@ -32,16 +33,13 @@ impl Machine {
             return;
         }
         if self.active().is_some() {
-            if let Some((why, due)) = self.handover.wanted
-                && due <= now
-            {
-                self.handover.wanted = None;
-                self.spawn(now, why);
+            if let Some(Wish { why, strict, .. }) = self.handover.wanted.take_if(|wish| wish.due <= now) {
+                self.spawn(now, why, strict);
             }
         } else if self.restart.due.is_some_and(|due| due <= now) {
             self.restart.due = None;
             let why = if self.generations == 0 { Why::First } else { Why::Crash };
-            self.spawn(now, why);
+            self.spawn(now, why, false);
         }
     }
 
@@ -100,7 +98,7 @@ impl Machine {
         });
         let starts = [
             self.restart.due.filter(|_| self.stopping.is_none()),
-            self.handover.wanted.map(|(_, due)| due.max(now)).filter(|&due| due > now),
+            self.handover.wanted.map(|wish| wish.due.max(now)).filter(|&due| due > now),
             self.stopping.as_ref().and_then(|stopping| stopping.drain_at),
         ];
         engines.chain(starts).flatten().fold(now + LONGEST, Instant::min)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hotbay_api::{Reason, Trouble};
 use hotbay_protocol::{DrainKind, Suspect, ToEngine, Why};
 
-use super::{Action, Engine, Machine, Pings, Stage};
+use super::{ABSENCE, Action, Engine, Machine, Pings, Stage, Wish};
 use crate::blame::{Death, Doing, Killed, culprit};
 use crate::journal::Verdict;
 
@@ -13,26 +13,43 @@ use crate::journal::Verdict;
 const RETIRED_FLOOR: Duration = Duration::from_secs(60);
 /// An engine that served this long has come up well: its death starts the next one at once.
 const STABLE: Duration = Duration::from_secs(1);
+/// Deaths are counted for as long as strikes against modules are.
+const DEATHS_WINDOW: Duration = Duration::from_secs(60);
+/// An engine that came up well, again and again, waits at most this long: meanwhile nobody serves.
+const STABLE_DELAY: Duration = Duration::from_secs(1);
 /// An engine with its drain deadline behind it may still need this to say so and exit.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// A process that closed its channel is most likely exiting.
 const LOST_GRACE: Duration = Duration::from_secs(1);
 
 impl Machine {
-    pub(super) fn spawn(&mut self, now: Instant, why: Why) {
+    pub(super) fn spawn(&mut self, now: Instant, why: Why, strict: bool) {
         self.generations += 1;
         let generation = self.generations;
         tracing::info!(engine = generation, ?why, "starting engine");
         let stage = Stage::Starting { deadline: now + self.timing.ready_timeout };
-        self.engines.push(Engine { generation, why, stage, killed: None, lost: None });
+        self.engines.push(Engine { generation, why, strict, stage, killed: None, lost: None });
         let policy = self.journal.policy(self.probes.verified());
         self.actions.push(Action::Spawn { generation, why, policy });
     }
 
     pub(super) fn on_ready(&mut self, now: Instant, generation: u64, ok: u32, failed: u32) {
         let deadline = now + self.timing.ready_timeout;
-        let Some(engine) = self.engine(generation) else { return };
+        let serving = self.active().map(|active| active.generation);
+        let less = serving.map(|serving| self.board.served_less(serving, generation)).unwrap_or_default();
+        let Some(engine) = self.engines.iter_mut().find(|engine| engine.generation == generation) else {
+            return;
+        };
         if matches!(engine.stage, Stage::Starting { .. }) && engine.killed.is_none() {
+            if engine.strict && !less.is_empty() {
+                let modules = less.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                tracing::error!(
+                    engine = generation,
+                    modules,
+                    "the next engine does not serve what the old one does"
+                );
+                return engine.kill(Killed::ServesLess, &mut self.actions);
+            }
             tracing::info!(engine = generation, ok, failed, "engine is ready");
             engine.stage = Stage::Activating { deadline };
             self.actions.push(Action::Send { generation, message: ToEngine::Activate });
@@ -51,6 +68,7 @@ impl Machine {
         tracing::info!(engine = generation, ?why, "engine is active");
         self.drain_others(now, generation);
         self.absent_since = None;
+        self.absent = false;
         self.trouble = None;
         self.handover.wanted = None;
         self.handover.failures = 0;
@@ -109,7 +127,7 @@ impl Machine {
                 "no handover: the last one was too short a time ago"
             );
         } else {
-            self.handover.wanted = Some((Why::Reload, now));
+            self.handover.wanted = Some(Wish { why: Why::Reload, due: now, strict: true });
         }
     }
 
@@ -120,7 +138,7 @@ impl Machine {
             let floor = RETIRED_FLOOR.min(self.timing.handover_interval);
             let earliest = self.handover.last.map_or(now, |last| last + floor);
             tracing::info!(engine = generation, "engine wants to be replaced: too much retired code");
-            self.handover.wanted = Some((Why::Wanted, earliest.max(now)));
+            self.handover.wanted = Some(Wish { why: Why::Wanted, due: earliest.max(now), strict: true });
         }
     }
 
@@ -139,7 +157,9 @@ impl Machine {
             Stage::Starting { .. } | Stage::Activating { .. } => {
                 engine.kill(Killed::LoaderHung, &mut self.actions)
             }
-            Stage::Active { .. } => self.handover.wanted = Some((Why::Wanted, now)),
+            Stage::Active { .. } => {
+                self.handover.wanted = Some(Wish { why: Why::Wanted, due: now, strict: false });
+            }
             Stage::Draining { .. } => {}
         }
         if let Some(suspect) = suspect
@@ -216,7 +236,16 @@ impl Machine {
         };
         let early = if served >= STABLE { 0 } else { self.restart.early_deaths + 1 };
         self.restart.early_deaths = early;
-        let delay = restart_delay(early);
+        story.clone_into(&mut self.restart.story);
+        let deaths = &mut self.restart.deaths;
+        deaths.push_back(now);
+        while deaths.front().is_some_and(|&death| now.duration_since(death) > DEATHS_WINDOW) {
+            deaths.pop_front();
+        }
+        // One that serves for a moment and dies, for ever, must not take the whole machine.
+        let again = u32::try_from(deaths.len() - 1).unwrap_or(u32::MAX);
+        let delay = restart_delay(early.max(again));
+        let delay = if early == 0 { delay.min(STABLE_DELAY) } else { delay };
         self.restart.due = Some(now + delay);
         if early > 1 {
             let message =
@@ -225,15 +254,31 @@ impl Machine {
         }
     }
 
+    /// Has the report say that nobody serves, once that is no blink any more.
+    pub(super) fn notice_absence(&mut self, now: Instant) {
+        let long = |since: Instant| now.duration_since(since) >= ABSENCE;
+        if self.absent || !self.absent_since.is_some_and(long) {
+            return;
+        }
+        self.absent = true;
+        let deaths = self.restart.deaths.len();
+        let message = format!(
+            "no engine serves; {deaths} ended lately, the last one {}; the next one starts",
+            self.restart.story
+        );
+        self.set_trouble(Reason::Crashed, message);
+    }
+
     fn retry_handover(&mut self, now: Instant, gone: &Engine, story: &str) {
         self.handover.failures += 1;
         let delay = handover_delay(self.handover.failures);
-        self.handover.wanted = Some((gone.why, now + delay));
+        self.handover.wanted = Some(Wish { why: gone.why, due: now + delay, strict: gone.strict });
         let delay_secs = delay.as_secs();
         tracing::error!(engine = gone.generation, delay_secs, "handover failed; the old engine serves on");
         let story = match gone.killed {
             Some(Killed::NotReady) => "was not ready in time",
             Some(Killed::LoaderHung) => "hung in a load",
+            Some(Killed::ServesLess) => "could not serve everything that is served now",
             _ => story,
         };
         let message = format!("the next engine {story}; the old one serves on, next try in {delay_secs} s");

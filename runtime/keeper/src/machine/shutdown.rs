@@ -34,6 +34,7 @@ impl Machine {
 
     fn hurry(&mut self, now: Instant) {
         tracing::info!("second signal: closing idle connections");
+        self.actions.push(Action::CloseListener);
         let deadline_ms = u64::try_from(SHORT.as_millis()).unwrap_or(u64::MAX);
         for engine in self.engines.iter_mut().filter(|engine| !engine.is_starting()) {
             // One that drains already is told again, by shorter terms.
@@ -53,6 +54,8 @@ impl Machine {
     pub(super) fn turn_stopping(&mut self, now: Instant) {
         let due = |stopping: &mut Stopping| stopping.drain_at.take_if(|due| *due <= now).is_some();
         if self.stopping.as_mut().is_some_and(due) {
+            // First, so that whoever comes while engines close theirs is refused at once.
+            self.actions.push(Action::CloseListener);
             self.drain_active(now, DrainKind::Graceful, self.timing.drain_timeout, None);
         }
     }

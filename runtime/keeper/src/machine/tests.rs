@@ -99,15 +99,15 @@ fn suspect(slot: usize) -> Suspect {
 }
 
 fn killed() -> Death {
-    Death { how: Ending::Signaled(9), crash: None, suspects: vec![] }
+    Death { how: Ending::Signaled(9), crash: None, suspects: vec![], loader: LOADER_SLOT }
 }
 
 fn exited() -> Death {
-    Death { how: Ending::Exited(0), crash: None, suspects: vec![] }
+    Death { how: Ending::Exited(0), crash: None, suspects: vec![], loader: LOADER_SLOT }
 }
 
 /// Died of SIGSEGV in the faulty module.
 fn crashed() -> Death {
     let crash = Crash { signal: 11, slot: Some(3), address: 8 };
-    Death { how: Ending::Signaled(11), crash: Some(crash), suspects: vec![suspect(3)] }
+    Death { how: Ending::Signaled(11), crash: Some(crash), suspects: vec![suspect(3)], loader: LOADER_SLOT }
 }

@@ -102,7 +102,7 @@ impl Engine {
 
     fn enter(&self, slot: usize) {
         crash::set_slot(Some(slot));
-        self.memory.slot(slot).enter(1, FINGERPRINT, 0);
+        self.memory.slot(slot).unwrap().enter(1, FINGERPRINT, 0);
     }
 
     fn serve(&self, listener: TcpListener) -> ExitCode {

@@ -35,17 +35,79 @@ fn engines_that_die_young_are_started_later_and_later() {
     {
         assert_eq!(story.dies(generation, killed()), [Action::Report]);
         assert_eq!(story.trouble(), Some(hotbay_api::Reason::Crashed));
-        assert_eq!(story.pass(Duration::from_millis(wait_ms - 10), None), []);
-        assert_eq!(story.pass(Duration::from_millis(20), None), [spawn(generation + 1, Why::Crash)]);
+        // That nobody serves is told in between.
+        let mut passes = |millis| {
+            let mut actions = story.pass(Duration::from_millis(millis), None);
+            actions.retain(|action| *action != Action::Report);
+            actions
+        };
+        assert_eq!(passes(wait_ms - 10), []);
+        assert_eq!(passes(20), [spawn(generation + 1, Why::Crash)]);
     }
     story.comes_up(10);
     assert_eq!(story.trouble(), None);
     story.pass_secs(1, 10);
+    assert_eq!(story.dies(10, killed()), [], "too many have died in this minute");
     assert_eq!(
-        story.dies(10, killed()),
+        story.pass_secs(1, 10),
         [spawn(11, Why::Crash)],
-        "one that served for a while is replaced at once"
+        "but one that served for a while waits little"
     );
+    story.comes_up(11);
+    story.pass_secs(61, 11);
+    assert_eq!(story.dies(11, killed()), [spawn(12, Why::Crash)], "a death a minute costs no wait");
+}
+
+#[test]
+fn engines_that_serve_for_a_moment_and_die_are_started_later_too() {
+    let mut story = Story::serving(TIMING);
+    for (generation, wait_ms) in [(1, 0), (2, 0), (3, 100), (4, 1000), (5, 1000)] {
+        story.pass_secs(2, generation);
+        let next = spawn(generation + 1, Why::Crash);
+        let mut actions = story.dies(generation, killed());
+        if wait_ms > 0 {
+            assert_eq!(actions, []);
+            assert_eq!(story.pass(Duration::from_millis(wait_ms - 10), None), []);
+            actions = story.pass(Duration::from_millis(20), None);
+        }
+        assert_eq!(actions, [next]);
+        story.comes_up(generation + 1);
+    }
+}
+
+#[test]
+fn after_two_seconds_without_an_engine_nothing_is_reported_as_serving() {
+    let mut story = Story::serving(TIMING);
+    let key = EntryKey::new("shop", "greet").unwrap();
+    let serving =
+        hotbay_api::Serving { revision: "1.0".into(), digest: Digest::of(b"m"), fingerprint: "0f".into() };
+    let entry = hotbay_api::EntryReport {
+        key,
+        sequence: None,
+        state: EntryState::Active,
+        wanted: "1.0".into(),
+        serving: Some(serving),
+        failure: None,
+    };
+    let piece = ReportPiece { restart: true, entries: vec![entry], ..ReportPiece::default() };
+    story.tell(Event::Report { generation: 1, piece: piece.clone() });
+    let state = |story: &Story| {
+        let report = story.machine.report();
+        (
+            report.entries[0].state,
+            report.entries[0].serving.is_some(),
+            report.trouble.map(|trouble| trouble.reason),
+        )
+    };
+    story.pass_secs(5, 1);
+    story.dies(1, killed());
+    assert_eq!(story.pass(Duration::from_millis(1990), None), []);
+    assert_eq!(state(&story), (EntryState::Active, true, None));
+    assert_eq!(story.pass(Duration::from_millis(20), None), [Action::Report]);
+    assert_eq!(state(&story), (EntryState::Pending, false, Some(hotbay_api::Reason::Crashed)));
+    story.tell(Event::Report { generation: 2, piece });
+    story.comes_up(2);
+    assert_eq!(state(&story), (EntryState::Active, true, None));
 }
 
 #[test]
@@ -73,7 +135,7 @@ fn the_second_death_by_one_revision_is_known_to_the_next_engine() {
     let next = spawn_without(3, Why::Crash, &quarantined);
     assert_eq!(story.dies(2, crashed()), [Action::SaveJournal, next]);
     story.comes_up(3);
-    story.pass_secs(5, 3);
+    story.pass_secs(61, 3);
     assert_eq!(
         story.dies(3, killed()),
         [spawn_without(4, Why::Crash, &quarantined)],

@@ -1,5 +1,7 @@
 //! One living engine after another.
 
+use hotbay_api::{Reason, Trouble};
+
 use super::*;
 
 #[test]
@@ -49,7 +51,7 @@ fn a_failed_handover_leaves_the_old_engine_and_is_tried_again_later_and_later() 
     assert_eq!(story.tell(Event::Hangup), [spawn(2, Why::Reload)]);
     for (generation, wait_secs) in [(2, 1), (3, 2), (4, 4), (5, 8)] {
         assert_eq!(story.dies(generation, exited()), [Action::Report]);
-        assert_eq!(story.trouble(), Some(hotbay_api::Reason::HandoverFailed));
+        assert_eq!(story.trouble(), Some(Reason::HandoverFailed));
         assert_eq!(story.pass(Duration::from_millis(wait_secs * 1000 - 10), Some(1)), []);
         assert_eq!(story.pass(Duration::from_millis(20), Some(1)), [spawn(generation + 1, Why::Reload)]);
         assert!(story.is_ready());
@@ -126,4 +128,53 @@ fn a_dead_engine_in_mid_handover_is_followed_by_the_one_that_starts() {
     story.tell(Event::Hangup);
     assert_eq!(story.dies(1, killed()), []);
     story.comes_up(2);
+}
+
+/// Engine `generation` says whether it serves the one entry of the bay.
+fn says(story: &mut Story, generation: u64, serves: bool, failure: Option<Reason>) {
+    let serving = serves.then(|| hotbay_api::Serving {
+        revision: "1.0".into(),
+        digest: Digest::of(b"module"),
+        fingerprint: "0f".into(),
+    });
+    let failure = failure.map(|reason| Trouble { reason, message: String::new() });
+    let state = if serves { EntryState::Active } else { EntryState::Failed };
+    let key = EntryKey::new("shop", "greet").unwrap();
+    let entry =
+        hotbay_api::EntryReport { key, sequence: None, state, wanted: "1.0".into(), serving, failure };
+    let piece = ReportPiece { restart: true, entries: vec![entry], ..ReportPiece::default() };
+    story.tell(Event::Report { generation, piece });
+}
+
+#[test]
+fn an_engine_that_would_serve_less_does_not_take_over() {
+    let mut story = Story::serving(TIMING);
+    says(&mut story, 1, true, None);
+    assert_eq!(story.tell(Event::Hangup), [spawn(2, Why::Reload)]);
+    says(&mut story, 2, false, Some(Reason::StartFailed));
+    let ready = |generation| Event::Ready { generation, ok: 0, failed: 1 };
+    assert_eq!(story.tell(ready(2)), [Action::Kill { generation: 2 }]);
+    assert_eq!(story.dies(2, killed()), [Action::Report]);
+    let trouble = story.machine.report().trouble.unwrap();
+    assert_eq!(trouble.reason, Reason::HandoverFailed);
+    assert!(trouble.message.contains("could not serve everything"), "{}", trouble.message);
+    assert_eq!(story.pass_secs(2, 1), [spawn(3, Why::Reload)], "it is tried again");
+    says(&mut story, 3, false, Some(Reason::Quarantined));
+    let activate = Action::Send { generation: 3, message: ToEngine::Activate };
+    assert_eq!(story.tell(ready(3)), [activate], "what is in quarantine is not waited for");
+}
+
+#[test]
+fn what_left_the_bay_is_not_missed_and_an_engine_that_hangs_is_replaced_by_any() {
+    let mut story = Story::serving(TIMING);
+    says(&mut story, 1, true, None);
+    story.tell(Event::Hangup);
+    let activate = |generation| Action::Send { generation, message: ToEngine::Activate };
+    assert_eq!(story.tell(Event::Ready { generation: 2, ok: 0, failed: 0 }), [activate(2)]);
+
+    let mut story = Story::serving(TIMING);
+    says(&mut story, 1, true, None);
+    assert_eq!(story.tell(Event::LoaderHangs { generation: 1, suspect: None }), [spawn(2, Why::Wanted)]);
+    says(&mut story, 2, false, Some(Reason::StartFailed));
+    assert_eq!(story.tell(Event::Ready { generation: 2, ok: 0, failed: 1 }), [activate(2)]);
 }
