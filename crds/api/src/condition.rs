@@ -62,8 +62,9 @@ pub const ARTIFACT_READY: &str = "ArtifactReady";
 
 /// The type of `Programmed`, on a HandlerModule.
 ///
-/// True: every ready pod of the pool serves the wanted revision now. False: some do not (yet), or there is no ready pod. Absent: there
-/// is no entry for the pods to serve.
+/// True: every ready pod of the pool serves the wanted revision, and none has said since that it fails; a pod that just came is not waited
+/// for, so that a scale-up does not write every module. False: some do not serve it (yet), one fails, or the revision is refused. Absent:
+/// there is no entry for the pods to serve.
 pub const PROGRAMMED: &str = "Programmed";
 
 /// The type of `Ready`, on HandlerModule and RuntimePool.
@@ -82,6 +83,12 @@ pub const RECONCILING: &str = "Reconciling";
 ///
 /// True: only an edit, of the object or of what it names, helps. Absent: nothing is stuck. Never False.
 pub const STALLED: &str = "Stalled";
+
+/// The type of `Suspended`, on a HandlerModule.
+///
+/// True: `spec.suspend` freezes the module; what serves goes on serving, Ready stays as the pods have it, and nothing new is looked up or
+/// rolled out. Absent: it is not suspended. Never False.
+pub const SUSPENDED: &str = "Suspended";
 
 /// The type of `SweepHeld`, on a RuntimePool.
 ///

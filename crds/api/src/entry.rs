@@ -11,6 +11,9 @@ use crate::{Digest, DurationText, EntryKey, Precedence, Route};
 /// The version that this library writes and reads.
 pub const ENTRY_VERSION: u32 = 1;
 
+/// The largest entry that a bay takes, as the file that its writer makes of it. Usual entries have one or two KiB.
+pub const MAX_ENTRY_BYTES: usize = 256 * 1024;
+
 /// One module as a bay describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +140,13 @@ impl Entry {
         }
         let entry: Self = serde_json::from_slice(json).map_err(EntryError::Malformed)?;
         if entry.revisions.is_empty() { Err(EntryError::NoRevision) } else { Ok(entry) }
+    }
+
+    /// Whether a bay takes it, whatever sequence it is given there.
+    pub fn fits_bay(&self) -> bool {
+        let longest = Self { sequence: Some(u64::MAX), ..self.clone() };
+        // The bay's form: indented, for people.
+        serde_json::to_vec_pretty(&longest).is_ok_and(|json| json.len() <= MAX_ENTRY_BYTES)
     }
 
     /// Which module it is for.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::condition::unseen;
+use crate::route::MAX_HOSTNAMES;
 use crate::{Condition, Digest, DurationText, MAX_ROUTES, PoolRef, Reason, Route};
 
 /// A compiled module and how it is served.
@@ -70,8 +71,9 @@ pub struct ModuleSource {
 }
 
 /// An artifact in an OCI registry.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.reference.startsWith('oci:')").message("reference must name a registry: a folder (oci:DIR) is for a laptop"))]
 pub struct OciSource {
     /// As `registry.example.com/hello:1.0` or `registry.example.com/hello@sha256:…`.
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
@@ -98,7 +100,7 @@ pub struct RouteSpec {
     /// Hosts that the route answers for, exact or `*.example.com`; absent: every host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
-        length(max = 16),
+        length(max = MAX_HOSTNAMES),
         inner(length(min = 1, max = 253)),
         extend("x-kubernetes-list-type" = "set")
     )]
@@ -169,12 +171,13 @@ pub struct HandlerModuleStatus {
     /// older module holds a route; absent before the operator saw the object.
     /// ArtifactReady: True when the artifact was fetched, verified and validated; False when it could not be had or is not valid; absent
     /// when it was not looked at.
-    /// Programmed: True when every ready pod serves the wanted revision now; False when some do not, or none is ready; absent when there is
-    /// nothing for the pods to serve.
+    /// Programmed: True when every ready pod serves the wanted revision and none has said since that it fails; False when some do not (yet),
+    /// one fails, or the revision is refused; absent when there is nothing for the pods to serve.
     /// Ready: True once every ready pod served this generation and digest (latched); False before that or on failure, saying what still
     /// serves; absent before the operator saw the object.
     /// Reconciling: True while work goes on or is tried again; otherwise absent.
     /// Stalled: True when only an edit helps; otherwise absent.
+    /// Suspended: True while spec.suspend freezes the module (Ready stays as it was); otherwise absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

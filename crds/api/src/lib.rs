@@ -11,6 +11,7 @@ pub mod condition;
 mod digest;
 mod duration;
 mod entry;
+mod error;
 #[cfg(feature = "crd")]
 mod handler_module;
 mod local_report;
@@ -48,7 +49,10 @@ pub use runtime_report::{
 
 pub use digest::{Digest, DigestError};
 pub use duration::{DurationError, DurationText};
-pub use entry::{Blob, ENTRY_VERSION, Entry, EntryError, EntryId, Limits, Platform, Revision, Timeouts};
+pub use entry::{
+    Blob, ENTRY_VERSION, Entry, EntryError, EntryId, Limits, MAX_ENTRY_BYTES, Platform, Revision, Timeouts,
+};
+pub use error::chain;
 pub use local_report::{EntryReport, EntryState, LocalReport, Serving, Trouble};
 pub use names::{EntryKey, NameError, PoolRef, labels};
 pub use reason::Reason;

@@ -108,6 +108,8 @@ reasons! {
     NotAllowed,
     /// The pool has no ready pods.
     NoRuntimePods,
+    /// The operator may not read what belongs to the pool; what the pods have serves on.
+    PoolUnreadable,
     /// The pool holds as many modules as it may.
     PoolFull,
     /// The module is suspended.

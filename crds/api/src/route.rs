@@ -14,6 +14,9 @@ use crate::EntryKey;
 /// The most routes that one module may have.
 pub const MAX_ROUTES: usize = 64;
 
+/// The most hostnames that one route may have.
+pub(crate) const MAX_HOSTNAMES: usize = 16;
+
 /// The longest path template, in bytes. Gateway API's limit for a path match.
 const MAX_PATH: usize = 1024;
 
@@ -81,6 +84,15 @@ pub enum RouteError {
     /// The method is none that can be routed.
     #[error("method {0:?} cannot be routed; use one of GET HEAD POST PUT DELETE OPTIONS TRACE PATCH")]
     Method(String),
+    /// More than the API takes.
+    #[error("it has {count} hostnames and {MAX_HOSTNAMES} are allowed; split the route")]
+    Hostnames {
+        /// How many.
+        count: usize,
+    },
+    /// The same hostname or method again.
+    #[error("{0:?} stands there twice; remove one")]
+    Twice(String),
 }
 
 impl Route {
@@ -89,13 +101,19 @@ impl Route {
     /// # Errors
     /// Names the first part that is not valid.
     pub fn check(&self) -> Result<(), RouteError> {
+        let count = self.hostnames.len();
+        if count > MAX_HOSTNAMES {
+            return Err(RouteError::Hostnames { count });
+        }
         for hostname in &self.hostnames {
             check_hostname(hostname)?;
         }
-        match self.methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
-            Some(method) => Err(RouteError::Method(method.chars().take(40).collect())),
-            None => Ok(()),
+        if let Some(method) = self.methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
+            return Err(RouteError::Method(method.chars().take(40).collect()));
         }
+        // Without repetition there are no more methods than there are.
+        once(&self.hostnames)?;
+        once(&self.methods)
     }
 
     /// What two routes must share to be in conflict: one text for each pair of hostname and method. `*` stands for "every".
@@ -110,6 +128,14 @@ impl Route {
             .flat_map(|hostname| methods.iter().map(move |method| (hostname, method)))
             .map(|(hostname, method)| format!("{method} {hostname}{shape}"))
             .collect()
+    }
+}
+
+fn once(items: &[String]) -> Result<(), RouteError> {
+    let mut seen = BTreeSet::new();
+    match items.iter().find(|item| !seen.insert(*item)) {
+        Some(item) => Err(RouteError::Twice(item.clone())),
+        None => Ok(()),
     }
 }
 
@@ -279,6 +305,16 @@ mod tests {
         }
         assert!(route("/", &[], &["get"]).check().is_err());
         assert!(route("/", &[], &["CONNECT"]).check().is_err());
+    }
+
+    #[test]
+    fn what_the_api_server_would_refuse_is_refused_here_too() {
+        let error =
+            |hostnames: &[&str], methods: &[&str]| route("/", hostnames, methods).check().unwrap_err();
+        assert_eq!(error(&[], &["GET", "GET"]), RouteError::Twice("GET".into()));
+        assert_eq!(error(&["a.b", "c.d", "a.b"], &[]), RouteError::Twice("a.b".into()));
+        assert_eq!(error(&["a.b"; 17], &[]), RouteError::Hostnames { count: 17 });
+        assert_eq!(error(&[], &["GET"; 1000]), RouteError::Twice("GET".into()));
     }
 
     #[test]

@@ -206,8 +206,9 @@ impl Default for PoolLimits {
             modules: 1000,
             modules_per_namespace: None,
             max_artifact_size: ByteSize::mib(64),
-            // A ConfigMap holds 1 MiB; five platforms of this size and their base64 stay an entry's honest neighbours in etcd.
-            inline_blob_max: ByteSize::kib(192),
+            // A ConfigMap holds 1 MiB. A Rust module takes 170 to 250 KiB (std's backtraces alone are half of it), one with axum some 500;
+            // until there is another way to the pods, these must fit.
+            inline_blob_max: ByteSize::kib(512),
             inline_blob_total: ByteSize::mib(64),
         }
     }

@@ -40,7 +40,7 @@ pub struct RuntimeReportFields {
     #[serde(default)]
     #[schemars(length(max = MAX_EXCEPTIONS), extend("x-kubernetes-list-type" = "atomic"))]
     pub exceptions: Vec<ReportException>,
-    /// There are more exceptions than are listed: of an entry that is not listed nothing is known.
+    /// There are more exceptions than are listed: the oldest are, and of an entry after `appliedThrough` that is not listed nothing is known.
     #[serde(default)]
     pub truncated: bool,
     /// The ABI that the runtime serves, as major.minor.

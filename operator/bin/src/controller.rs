@@ -27,8 +27,11 @@ use crate::write::Writer;
 
 // A list of 1,000 modules arrives in one go; events beyond this wait in their watches.
 const EVENTS: usize = 1024;
-/// Look-ups at a time: each may hold an artifact of 64 MiB and more.
+/// Look-ups at a time: most are one small request.
 const LOOK_UPS: usize = 8;
+/// Artifacts in memory at a time, from fetch to compression. At the default limit one has 128 MiB and a layer of 64 MiB that is just
+/// unpacked; two of them, the cache and the index fit into the chart's 512 MiB.
+const ARTIFACTS: usize = 2;
 /// Writes at a time; the API server's fairness gives a service account about as much.
 const WRITES: usize = 32;
 
@@ -43,6 +46,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let registry = Registry::new(Options {
         mirrors: OrNothing::some(registry_mirrors),
         insecure: OrNothing::some(insecure_registries),
+        layouts: false,
         addresses: AddressPolicy { refuse_loopback: true },
         ..Options::default()
     });
@@ -82,6 +86,7 @@ struct Tasks {
     set: JoinSet<Ended>,
     places: BTreeMap<String, Vec<AbortHandle>>,
     look_ups: Arc<Semaphore>,
+    artifacts: Arc<Semaphore>,
     writes: Arc<Semaphore>,
 }
 
@@ -97,6 +102,7 @@ impl Tasks {
             set: JoinSet::new(),
             places: BTreeMap::new(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+            artifacts: Arc::new(Semaphore::new(ARTIFACTS)),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
     }
@@ -145,9 +151,9 @@ impl Tasks {
         let events = self.events_tx.clone();
         match action {
             Action::LookUp(request) => {
-                let source = self.source.clone();
+                let (source, artifacts) = (self.source.clone(), self.artifacts.clone());
                 self.spawn(self.look_ups.clone(), async move {
-                    let found = look_up(&request, &*source).await;
+                    let found = look_up(&request, &*source, &artifacts).await;
                     // Nobody listens any more only when the process ends.
                     drop(events.send(Event::LookedUp(request.key, request.ticket, found)).await);
                 });

@@ -4,6 +4,8 @@
 //! module, pool, namespace and report once.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +20,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+/// Between a failed accept and the next. A probe has a second.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Binds `address`.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener =
@@ -29,11 +34,7 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Answers for ever.
 pub async fn serve(listener: TcpListener, ready: watch::Receiver<bool>) {
     loop {
-        // An accept error (a connection reset, too many files) must not end health: the next accept may work.
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
+        let (stream, _) = accepted(|| listener.accept()).await;
         let ready = ready.clone();
         let service = service_fn(move |request| {
             let response = answer(&request, *ready.borrow());
@@ -47,6 +48,18 @@ pub async fn serve(listener: TcpListener, ready: watch::Receiver<bool>) {
     }
 }
 
+/// The next connection. An accept error must not end health: the next accept may work. Some errors come back at once (too many open files),
+/// so there is a pause before it.
+async fn accepted<T, F: Future<Output = io::Result<T>>>(accept: impl Fn() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(connection) => return connection,
+            Err(error) => tracing::warn!(%error, "a health connection could not be accepted"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
 fn answer(request: &Request<Incoming>, ready: bool) -> Response<Full<Bytes>> {
     let (status, text) = match (request.uri().path(), ready) {
         ("/healthz", _) | ("/readyz", true) => (StatusCode::OK, "ok\n"),
@@ -56,4 +69,23 @@ fn answer(request: &Request<Incoming>, ready: bool) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_accept_that_fails_again_and_again_is_not_asked_again_at_once() {
+        let asked = AtomicUsize::new(0);
+        let accept = || async {
+            let number = asked.fetch_add(1, Ordering::SeqCst);
+            if number < 5 { Err(io::Error::other("too many open files")) } else { Ok(number) }
+        };
+        let start = tokio::time::Instant::now();
+        assert_eq!(accepted(accept).await, 5);
+        assert_eq!(start.elapsed(), ACCEPT_PAUSE * 5);
+    }
 }

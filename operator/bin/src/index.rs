@@ -19,6 +19,7 @@ mod removal;
 mod schedule;
 mod statuses;
 mod store;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -31,6 +32,7 @@ use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
 use blobs::UnnamedBlobs;
 use look_ups::LookUp;
 use schedule::Schedule;
+use unreadable::Trouble;
 
 pub use decide::{Action, Target, Write, Written};
 pub use look_ups::{Candidate, Found, LookUpRequest, Ticket};
@@ -57,6 +59,8 @@ pub enum Event {
     Blob(String, Change<StoredBlob>),
     /// An EndpointSlice was seen, in this namespace.
     Slice(String, Change<ReadyPods>),
+    /// A watch of these objects failed, in this namespace, for this reason.
+    Unreadable(String, &'static str, String),
     /// A look-up is done.
     LookedUp(EntryKey, Ticket, Found),
     /// A write is done.
@@ -89,6 +93,8 @@ struct Place {
     entries: Store<StoredEntry>,
     blobs: Store<StoredBlob>,
     slices: Store<ReadyPods>,
+    /// What keeps it from being complete.
+    trouble: Option<Trouble>,
 }
 
 impl Place {
@@ -128,7 +134,9 @@ impl Index {
     /// When to ask for decisions again though nothing happened.
     pub fn next_wake(&self) -> Option<Instant> {
         let retries = self.look_ups.values().filter_map(LookUp::due);
-        retries.chain(self.schedule.next_wake()).chain(self.unnamed_blobs.next_wake()).min()
+        let troubles = self.places.values().filter_map(|place| place.trouble.as_ref()?.due());
+        let sweep = self.unnamed_blobs.next_wake();
+        retries.chain(self.schedule.next_wake()).chain(sweep).chain(troubles).min()
     }
 
     /// Takes in what happened.
@@ -165,6 +173,7 @@ impl Index {
             Event::Slice(namespace, change) => self.in_place(&namespace, |place| {
                 place.slices.apply(change);
             }),
+            Event::Unreadable(namespace, what, why) => self.cannot_read(&namespace, what, &why, now),
             Event::LookedUp(key, ticket, found) => self.looked_up(&key, &ticket, found, now),
             Event::Written(target, written) => self.written(&target, written, now),
         }

@@ -1,14 +1,16 @@
 //! Look-ups: the pipeline's steps against a real source.
 //!
-//! Owns the one short cut: an unchanged digest ends a look-up after one small request. Must not decide when to look up: the index does.
+//! Owns the short cuts: an unchanged digest ends a look-up after one small request, and what is stored is not compressed again. Must not decide when to look up: the index does.
 
-use hotbay_pipeline::{Refusal, Source, inline, prepare_digest, resolve};
+use hotbay_api::Digest;
+use hotbay_pipeline::{Build, InlineBlob, Refusal, Source, inline, prepare_digest, resolve};
+use tokio::sync::Semaphore;
 
 use crate::index::{Candidate, Found, LookUpRequest};
 
-/// Makes the look-up.
-pub async fn look_up(request: &LookUpRequest, source: &impl Source) -> Found {
-    let found = match attempt(request, source).await {
+/// Makes the look-up. `artifacts` has a permit for each artifact that may be in memory at a time.
+pub async fn look_up(request: &LookUpRequest, source: &impl Source, artifacts: &Semaphore) -> Found {
+    let found = match attempt(request, source, artifacts).await {
         Ok(found) => found,
         Err(refusal) => Found::Refused(refusal),
     };
@@ -27,24 +29,52 @@ pub async fn look_up(request: &LookUpRequest, source: &impl Source) -> Found {
     found
 }
 
-async fn attempt(request: &LookUpRequest, source: &impl Source) -> Result<Found, Refusal> {
+async fn attempt(
+    request: &LookUpRequest,
+    source: &impl Source,
+    artifacts: &Semaphore,
+) -> Result<Found, Refusal> {
     let resolved = resolve(&request.module.spec, source).await?;
     if request.known == Some(resolved.digest) {
         return Ok(Found::Same);
     }
+    // Until its blobs are compressed; the semaphore is never closed.
+    let _permit = artifacts.acquire().await;
     let prepared = prepare_digest(&request.module, &resolved, source, &request.ticket.policy).await?;
-    let limits = request.ticket.limits;
-    let (reference, digest, builds) = (resolved.reference, resolved.digest, prepared.builds);
-    // Compression keeps a thread for tens of milliseconds a megabyte.
-    let blobs = tokio::task::spawn_blocking(move || inline(&reference, &builds, limits)).await;
-    let blobs = match blobs {
-        Ok(blobs) => blobs.map_err(|refusal| refusal.about(digest))?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    let (blobs, sizes) = blobs(request, resolved.reference, prepared.builds)
+        .await
+        .map_err(|refusal| refusal.about(resolved.digest))?;
+    let (artifact, revision) = (prepared.artifact, prepared.revision);
+    Ok(Found::New(Box::new(Candidate { artifact, revision, sizes, blobs: Some(blobs) })))
+}
+
+type Blobs = (Vec<InlineBlob>, Vec<(Digest, u64)>);
+
+/// The blobs that are not stored yet, and the compressed sizes of all.
+async fn blobs(request: &LookUpRequest, reference: String, builds: Vec<Build>) -> Result<Blobs, Refusal> {
+    let (limits, stored) = (request.ticket.limits, request.stored.clone());
+    let compress = move || {
+        let (mut blobs, mut sizes) = (Vec::new(), Vec::new());
+        for build in &builds {
+            let bytes = match stored.get(&build.digest) {
+                Some(bytes) => {
+                    limits.check(&reference, build, *bytes)?;
+                    *bytes
+                }
+                None => {
+                    let blob = inline(&reference, build, limits)?;
+                    let bytes = blob.compressed.len() as u64;
+                    blobs.push(blob);
+                    bytes
+                }
+            };
+            sizes.push((build.digest, bytes));
+        }
+        Ok((blobs, sizes))
     };
-    Ok(Found::New(Box::new(Candidate {
-        artifact: prepared.artifact,
-        revision: prepared.revision,
-        sizes: blobs.iter().map(|blob| (blob.digest, blob.compressed.len() as u64)).collect(),
-        blobs: Some(blobs),
-    })))
+    // It keeps a thread for tens of milliseconds a megabyte.
+    match tokio::task::spawn_blocking(compress).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hotbay_api::Digest;
+use hotbay_api::{Digest, chain};
 use hotbay_pipeline::{Artifact, Source, SourceError};
 use tokio::time::Instant;
 
-/// What fetched artifacts may take. The largest one allowed by default has 64 MiB a platform; a thousand modules of the usual size fit.
-const CACHE_BYTES: usize = 256 << 20;
+/// What fetched artifacts may take after their look-up: some sixty of the usual size, for those that several modules name. What is stored
+/// in the cluster is not fetched again, so more would help little, and the chart's 512 MiB are also for the look-ups under way.
+const CACHE_BYTES: usize = 32 << 20;
 
 /// See the module.
 pub struct SharedSource<S> {
@@ -106,19 +107,11 @@ fn repeat_error(error: &SourceError) -> SourceError {
         SourceError::Invalid { reference, why } => {
             SourceError::Invalid { reference: reference.clone(), why: why.clone() }
         }
-        SourceError::Unreachable { registry, reference, source } => {
-            let mut words = source.to_string();
-            let mut cause = source.source();
-            while let Some(next) = cause {
-                words = format!("{words}: {next}");
-                cause = next.source();
-            }
-            SourceError::Unreachable {
-                registry: registry.clone(),
-                reference: reference.clone(),
-                source: words.into(),
-            }
-        }
+        SourceError::Unreachable { registry, reference, source } => SourceError::Unreachable {
+            registry: registry.clone(),
+            reference: reference.clone(),
+            source: chain(&**source).into(),
+        },
         SourceError::Unauthorized { registry, reference } => {
             SourceError::Unauthorized { registry: registry.clone(), reference: reference.clone() }
         }

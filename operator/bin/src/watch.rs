@@ -5,7 +5,7 @@
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use hotbay_api::names::labels;
-use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport};
+use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport, chain};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
@@ -25,19 +25,19 @@ pub type Events = mpsc::Sender<Event>;
 /// Watches every HandlerModule.
 pub async fn modules(client: Client, events: Events) {
     let stream = guarded::<HandlerModule>(Api::all(client), Config::default());
-    forward("HandlerModules", stream, events, without_history, Event::Module).await;
+    forward("HandlerModules", stream, events, without_history, Event::Module, |_| None).await;
 }
 
 /// Watches every RuntimePool.
 pub async fn pools(client: Client, events: Events) {
     let stream = guarded::<RuntimePool>(Api::all(client), Config::default());
-    forward("RuntimePools", stream, events, without_history, Event::Pool).await;
+    forward("RuntimePools", stream, events, without_history, Event::Pool, |_| None).await;
 }
 
 /// Watches every RuntimeReport.
 pub async fn reports(client: Client, events: Events) {
     let stream = guarded::<RuntimeReport>(Api::all(client), Config::default());
-    forward("RuntimeReports", stream, events, without_history, Event::Report).await;
+    forward("RuntimeReports", stream, events, without_history, Event::Report, |_| None).await;
 }
 
 /// Watches every namespace's metadata.
@@ -45,7 +45,7 @@ pub async fn namespaces(client: Client, events: Events) {
     let stream =
         watcher(Api::<PartialObjectMeta<Namespace>>::all(client), Config::default()).map_ok(readable);
     let read = |namespace: PartialObjectMeta<Namespace>| Some(namespace.metadata);
-    forward("Namespaces", stream, events, read, Event::Namespace).await;
+    forward("Namespaces", stream, events, read, Event::Namespace, |_| None).await;
 }
 
 /// Watches the entries in one namespace.
@@ -54,7 +54,8 @@ pub async fn entries(client: Client, namespace: String, events: Events) {
     let stream =
         guarded::<ConfigMap>(Api::namespaced(client, &namespace), Config::default().labels(&selector));
     let event = |change| Event::Entry(namespace.clone(), change);
-    forward("entries", stream, events, |map| StoredEntry::read(&map), event).await;
+    let failed = failed("ConfigMaps (entries)", &namespace);
+    forward("entries", stream, events, |map| StoredEntry::read(&map), event, failed).await;
 }
 
 /// Watches the metadata of the blobs in one namespace: their bytes may fill the pool's budget many times over.
@@ -63,21 +64,21 @@ pub async fn blobs(client: Client, namespace: String, events: Events) {
     let api = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client, &namespace);
     let stream = watcher(api, Config::default().labels(&selector)).map_ok(readable);
     let event = |change| Event::Blob(namespace.clone(), change);
-    forward(
-        "blobs",
-        stream,
-        events,
-        |map: PartialObjectMeta<ConfigMap>| StoredBlob::read(&map.metadata),
-        event,
-    )
-    .await;
+    let read = |map: PartialObjectMeta<ConfigMap>| StoredBlob::read(&map.metadata);
+    forward("blobs", stream, events, read, event, failed("ConfigMaps (blobs)", &namespace)).await;
 }
 
 /// Watches the EndpointSlices in one namespace.
 pub async fn slices(client: Client, namespace: String, events: Events) {
     let stream = guarded::<EndpointSlice>(Api::namespaced(client, &namespace), Config::default());
     let event = |change| Event::Slice(namespace.clone(), change);
-    forward("EndpointSlices", stream, events, |slice| ReadyPods::read(&slice), event).await;
+    let failed = failed("EndpointSlices", &namespace);
+    forward("EndpointSlices", stream, events, |slice| ReadyPods::read(&slice), event, failed).await;
+}
+
+/// What the index hears of a failed watch in a pool's namespace: there a Role may be missing, which its owner must be told.
+fn failed(what: &'static str, namespace: &str) -> impl Fn(String) -> Option<Event> {
+    move |why| Some(Event::Unreadable(namespace.to_owned(), what, why))
 }
 
 /// An object, or the metadata of one that cannot be read.
@@ -129,19 +130,21 @@ async fn forward<K, T>(
     events: Events,
     read: impl Fn(K) -> Option<T>,
     event: impl Fn(Change<T>) -> Event,
+    failed: impl Fn(String) -> Option<Event>,
 ) {
     let stream = stream.default_backoff();
     let mut stream = std::pin::pin!(stream);
     while let Some(next) = stream.next().await {
-        let change = match next {
-            Ok(next) => change(next, &read),
+        let told = match next {
+            Ok(next) => change(next, &read).map(&event),
             Err(error) => {
-                tracing::warn!(what, %error, "a watch failed; it starts again after a pause");
-                continue;
+                let why = chain(&error);
+                tracing::warn!(what, error = why, "a watch failed; it starts again after a pause");
+                failed(why)
             }
         };
-        if let Some(change) = change
-            && events.send(event(change)).await.is_err()
+        if let Some(told) = told
+            && events.send(told).await.is_err()
         {
             return;
         }

@@ -1,6 +1,7 @@
 //! Whether a pool takes a module at all.
 //!
 //! Owns the refusals that need no artifact: so that nothing is fetched for a module that may not run. A refusal changes nothing that serves.
+//! What the pool's owner or another module can end is waited for: the next event decides anew. Only a suspension needs the user's own edit.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +63,7 @@ fn place(
         let message = format!(
             "pool {pool} takes no modules from namespace {namespace} (spec.allowedModules); name another pool, or ask its owner"
         );
-        return Some(Refusal::of_pool(Reason::NotAllowed, Class::Stalled, message));
+        return Some(Refusal::of_pool(Reason::NotAllowed, Class::Waiting, message));
     }
     let PoolLimits { modules, modules_per_namespace, .. } = rules.limits;
     let of_namespace = places.by_namespace.entry(namespace.clone()).or_default();
@@ -76,7 +77,7 @@ fn place(
     if let Some(full) = full {
         let message =
             format!("pool {pool} already holds {full}; delete an older module, or ask the pool's owner");
-        return Some(Refusal::of_pool(Reason::PoolFull, Class::Stalled, message));
+        return Some(Refusal::of_pool(Reason::PoolFull, Class::Waiting, message));
     }
     places.all += 1;
     *of_namespace += 1;
@@ -87,7 +88,7 @@ fn no_pool(pool: &PoolRef) -> Refusal {
     let message = format!(
         "there is no RuntimePool {pool}; install it, or correct spec.runtimeRef (kubectl get runtimepools -A)"
     );
-    Refusal::of_pool(Reason::RuntimeNotFound, Class::Stalled, message)
+    Refusal::of_pool(Reason::RuntimeNotFound, Class::Waiting, message)
 }
 
 fn suspended(spec: &HandlerModuleSpec) -> Option<Refusal> {
@@ -243,6 +244,20 @@ mod tests {
             limit(case);
             case.older.push(("other", "a"));
         });
+    }
+
+    #[test]
+    fn what_others_can_end_is_waited_for() {
+        let class = |break_it: fn(&mut Case)| {
+            let mut case = Case::valid();
+            break_it(&mut case);
+            case.decide().unwrap().class
+        };
+        let limit = |case: &mut Case| case.rules.as_mut().unwrap().limits.modules = 0;
+        assert_eq!(class(limit), Class::Waiting);
+        assert_eq!(class(|case| case.rules = None), Class::Waiting);
+        assert_eq!(class(|case| case.rules = Some(RuntimePoolSpec::default())), Class::Waiting);
+        assert_eq!(class(|case| case.spec.suspend = true), Class::Stalled);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Owns how an entry is composed, and which revision is the last good one. Cannot fail: `validate` refused first.
 
 use hotbay_api::{
-    ArtifactStatus, ENTRY_VERSION, Entry, EntryId, EntryKey, HandlerModule, Limits, PlatformStatus, Reason,
-    Revision,
+    ArtifactStatus, ENTRY_VERSION, Entry, EntryId, EntryKey, HandlerModule, Limits, MAX_ENTRY_BYTES,
+    PlatformStatus, Reason, Revision,
 };
 
 use crate::{Refusal, Validated};
@@ -22,10 +22,10 @@ pub fn key_of(module: &HandlerModule) -> Result<EntryKey, Refusal> {
         .map_err(|error| Refusal::of_artifact(Reason::ManifestInvalid, format!("metadata: {error}")))
 }
 
-/// The entry of `module` that wants `wanted`.
+/// The entry of `module` that wants `wanted`. A last good revision that would make it larger than a bay takes is left out.
 ///
 /// # Errors
-/// As [`key_of`].
+/// As [`key_of`], and when the wanted revision alone is larger than a bay takes.
 pub fn entry(
     module: &HandlerModule,
     wanted: Revision,
@@ -34,13 +34,26 @@ pub fn entry(
     let EntryKey { namespace, name } = key_of(module)?;
     let created =
         module.metadata.creation_timestamp.as_ref().and_then(|time| serde_json::to_value(time).ok());
-    Ok(Entry {
+    let with_last_good = Entry {
         version: ENTRY_VERSION,
         id: EntryId { namespace, name, uid: module.metadata.uid.clone().unwrap_or_default() },
         created: created.as_ref().and_then(|time| time.as_str()).unwrap_or(NO_TIME).to_owned(),
         sequence: None,
         revisions: [wanted].into_iter().chain(last_good).collect(),
-    })
+    };
+    if with_last_good.fits_bay() {
+        return Ok(with_last_good);
+    }
+    let mut entry = with_last_good;
+    entry.revisions.truncate(1);
+    if entry.fits_bay() {
+        return Ok(entry);
+    }
+    let message = format!(
+        "routes and config make an entry of more than {} KiB, which is the most that a pod reads; shorten spec.routes or spec.config",
+        MAX_ENTRY_BYTES / 1024
+    );
+    Err(Refusal::of_artifact(Reason::TooLarge, message))
 }
 
 /// The last good revision to put beside `wanted`, from the entry that is in force and whether its wanted revision was Ready.
@@ -98,6 +111,19 @@ fn revision_name(validated: &Validated) -> String {
 mod tests {
     use super::*;
     use crate::testing::{module, revision, validated};
+
+    #[test]
+    fn an_entry_that_no_bay_takes_loses_its_last_good_revision_or_is_refused() {
+        let sized = |bytes: usize| Revision {
+            config: serde_json::json!({ "text": "x".repeat(bytes) }),
+            ..revision("a")
+        };
+        let made = |wanted, good| entry(&module("shop", "hello"), wanted, Some(good));
+        assert_eq!(made(sized(100_000), sized(100_000)).unwrap().revisions.len(), 2);
+        assert_eq!(made(sized(100_000), sized(200_000)).unwrap().revisions, [sized(100_000)]);
+        let refusal = made(sized(300_000), revision("b")).unwrap_err();
+        assert_eq!((refusal.reason, refusal.class), (Reason::TooLarge, crate::Class::Stalled));
+    }
 
     #[test]
     fn a_revision_is_named_by_tag_or_version() {

@@ -32,32 +32,38 @@ pub struct InlineBlob {
     pub compressed: Bytes,
 }
 
-/// Compresses the builds.
+impl InlineLimits {
+    /// Checks the compressed size of a build.
+    ///
+    /// # Errors
+    /// When it is larger than a ConfigMap of the pool may be.
+    pub fn check(self, reference: &str, build: &Build, compressed_bytes: u64) -> Result<(), Refusal> {
+        let limit = self.max_blob_bytes.min(MAX_CONFIG_MAP_BYTES);
+        if compressed_bytes <= limit {
+            return Ok(());
+        }
+        let which = build.platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default();
+        Err(Refusal::of_artifact(
+            Reason::TooLarge,
+            format!(
+                "{reference}: the build{which} has {compressed_bytes} bytes compressed and the pool hands over at most {limit} \
+                 (spec.limits.inlineBlobMax); strip it, build it for size, or ask for a higher limit"
+            ),
+        ))
+    }
+}
+
+/// Compresses a build.
 ///
 /// # Errors
-/// Names the first build that is larger than a ConfigMap of the pool may be.
-pub fn inline(reference: &str, builds: &[Build], limits: InlineLimits) -> Result<Vec<InlineBlob>, Refusal> {
-    let limit = limits.max_blob_bytes.min(MAX_CONFIG_MAP_BYTES);
-    let compress = |build: &Build| {
-        let level = if build.bytes.len() > LARGE_BYTES { FAST_LEVEL } else { BEST_LEVEL };
-        let compressed = zstd::bulk::compress(&build.bytes, level).map_err(|error| {
-            Refusal::of_artifact(Reason::TooLarge, format!("{reference}: cannot be compressed: {error}"))
-        })?;
-        let bytes = compressed.len() as u64;
-        if bytes > limit {
-            let which =
-                build.platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default();
-            return Err(Refusal::of_artifact(
-                Reason::TooLarge,
-                format!(
-                    "{reference}: the build{which} has {bytes} bytes compressed and the pool hands over at most {limit} \
-                     (spec.limits.inlineBlobMax); strip it, build it for size, or ask for a higher limit"
-                ),
-            ));
-        }
-        Ok(InlineBlob { digest: build.digest, compressed: compressed.into() })
-    };
-    builds.iter().map(compress).collect()
+/// When it is larger than a ConfigMap of the pool may be.
+pub fn inline(reference: &str, build: &Build, limits: InlineLimits) -> Result<InlineBlob, Refusal> {
+    let level = if build.bytes.len() > LARGE_BYTES { FAST_LEVEL } else { BEST_LEVEL };
+    let compressed = zstd::bulk::compress(&build.bytes, level).map_err(|error| {
+        Refusal::of_artifact(Reason::TooLarge, format!("{reference}: cannot be compressed: {error}"))
+    })?;
+    limits.check(reference, build, compressed.len() as u64)?;
+    Ok(InlineBlob { digest: build.digest, compressed: compressed.into() })
 }
 
 #[cfg(test)]
@@ -69,10 +75,9 @@ mod tests {
         // Every byte another's hash, so that it does not compress.
         let bytes: Vec<u8> = (0..64u8).flat_map(|seed| Digest::of(&[seed]).hex().into_bytes()).collect();
         let build = Build { platform: None, digest: Digest::of(&bytes), bytes: bytes.clone().into() };
-        let all =
-            inline("reg/a:1", std::slice::from_ref(&build), InlineLimits { max_blob_bytes: 4096 }).unwrap();
-        assert_eq!(zstd::bulk::decompress(&all[0].compressed, 4096).unwrap(), bytes);
-        let refusal = inline("reg/a:1", &[build], InlineLimits { max_blob_bytes: 1024 }).unwrap_err();
+        let blob = inline("reg/a:1", &build, InlineLimits { max_blob_bytes: 4096 }).unwrap();
+        assert_eq!(zstd::bulk::decompress(&blob.compressed, 4096).unwrap(), bytes);
+        let refusal = inline("reg/a:1", &build, InlineLimits { max_blob_bytes: 1024 }).unwrap_err();
         assert_eq!(refusal.reason, Reason::TooLarge);
         assert!(refusal.message.contains("1024 (spec.limits.inlineBlobMax)"), "{refusal}");
     }

@@ -2,10 +2,9 @@
 //!
 //! Owns the reading of every build's ELF facts; no build is ever run. Must not judge them against a spec: `validate` does.
 
-use hotbay_api::{Digest, Platform};
+use hotbay_api::{Digest, Platform, chain};
 use hotbay_artifact::ModuleFacts;
 
-use crate::refusal::chain;
 use crate::{Artifact, Refusal};
 
 /// An artifact whose builds are modules.

@@ -2,11 +2,13 @@
 //!
 //! Owns what every refusal carries, so that status, logs and the CLI say the same. A refusal is data about a module, never a failure of the program.
 
-use std::error::Error;
-
 use hotbay_api::{Digest, Reason, condition};
 
 use crate::Class;
+
+/// The longest message. What is quoted may be a module author's or a user's, and of any length; with what still serves behind it, it must
+/// fit into a condition.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 768;
 
 /// Why a module cannot be as its spec asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Refusal {
     pub fn of_artifact(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
-            message: message.into(),
+            message: shortened(&message.into(), MAX_MESSAGE_BYTES),
             class: Class::Stalled,
             aspect: Aspect::ArtifactReady,
             digest: None,
@@ -56,7 +58,8 @@ impl Refusal {
 
     /// A refusal by the pool.
     pub fn of_pool(reason: Reason, class: Class, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), class, aspect: Aspect::Accepted, digest: None }
+        let message = shortened(&message.into(), MAX_MESSAGE_BYTES);
+        Self { reason, message, class, aspect: Aspect::Accepted, digest: None }
     }
 
     /// The same, about this artifact.
@@ -71,16 +74,25 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// An error and its causes on one line. A cause that the text before it already tells is left out.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
+/// The beginning of `text`, in at most `max_bytes`; what was cut off leaves an ellipsis.
+pub(crate) fn shortened(text: &str, max_bytes: usize) -> String {
+    const ELLIPSIS: char = '…';
+    if text.len() <= max_bytes {
+        return text.to_owned();
     }
-    text
+    let end = text.floor_char_boundary(max_bytes.saturating_sub(ELLIPSIS.len_utf8()));
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        assert_eq!(shortened("abc", 3), "abc");
+        assert_eq!(shortened("ééé", 5), "é…");
+        let refusal = Refusal::of_artifact(Reason::ConfigRejected, "é".repeat(10_000));
+        assert!(refusal.message.len() <= MAX_MESSAGE_BYTES && refusal.message.ends_with('…'));
+    }
 }

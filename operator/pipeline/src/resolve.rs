@@ -2,9 +2,8 @@
 //!
 //! Owns what a source's failure means for the module. Must not fetch: a look-up of an unchanged tag ends here.
 
-use hotbay_api::{Digest, HandlerModuleSpec, Reason};
+use hotbay_api::{Digest, HandlerModuleSpec, Reason, chain};
 
-use crate::refusal::chain;
 use crate::{Refusal, Source, SourceError};
 
 /// A reference, and the artifact that it names now.

@@ -13,7 +13,7 @@ pub trait Source {
     fn resolve(&self, reference: &str) -> impl Future<Output = Result<Digest, SourceError>> + Send;
 
     /// The artifact with this digest, every build of it verified against its own digest.
-    /// `max_bytes` bounds each build, uncompressed.
+    /// `max_bytes` bounds each build, uncompressed; all of them together have at most a small multiple of it.
     fn fetch(
         &self,
         reference: &str,

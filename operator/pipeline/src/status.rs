@@ -9,5 +9,5 @@ mod pods;
 mod pool;
 
 pub use module::{ModuleCase, is_ready_for, module_status};
-pub use pods::{EntryInForce, Pod, Standing, standing};
+pub use pods::{EntryInForce, Pod, Standing, is_served, standing};
 pub use pool::{PoolCase, pool_status};

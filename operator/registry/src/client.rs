@@ -36,6 +36,9 @@ pub struct Options {
     pub authorities: Vec<u8>,
     /// Who we are.
     pub credentials: Credentials,
+    /// Whether a reference may be `oci:DIR`. Whoever writes references then reads folders with our rights, so that is for a laptop, where
+    /// both are one person. A mirror's layout is the administrator's choice and needs no permission.
+    pub layouts: bool,
     /// Which addresses are refused.
     pub addresses: AddressPolicy,
     /// How long things may take.
@@ -167,7 +170,13 @@ impl Client {
         let reference: Reference =
             text.parse().map_err(|error: ReferenceError| Fault::Invalid(error.to_string()))?;
         match reference {
-            Reference::Layout { folder, selector } => Ok(Place::layout(folder, selector)),
+            Reference::Layout { folder, selector } if self.options.layouts => {
+                Ok(Place::layout(folder, selector))
+            }
+            Reference::Layout { .. } => Err(Fault::Invalid(
+                "a folder (oci:DIR) is for a laptop; push the artifact to a registry and name that"
+                    .to_owned(),
+            )),
             Reference::Registry { registry, repository, selector } => {
                 let name = format!("{registry}/{repository}");
                 // The longest prefix is the one that was meant.
@@ -297,6 +306,13 @@ mod tests {
         assert_eq!(asked(&mirrors, "r.io/local:1"), "/layout Some(Tag(\"1\"))");
         assert!(asked(&mirrors, "r.io/team:1").contains("no repository"));
         assert_eq!(asked(&mirrors, "r.io.evil/a:1"), "https://r.io.evil/v2/a");
+    }
+
+    #[test]
+    fn a_folder_is_read_only_by_those_who_may_name_one() {
+        assert!(asked(&[], "oci:/etc:a").contains("is for a laptop"), "{}", asked(&[], "oci:/etc:a"));
+        let client = Client::new(Options { layouts: true, ..Options::default() });
+        assert!(matches!(client.locate("oci:/etc:a"), Ok(Place { store: Store::Layout(_), .. })));
     }
 
     #[test]

@@ -10,19 +10,36 @@ use hotbay_pipeline::Build;
 use crate::fault::Fault;
 use crate::store::{Store, verified};
 
-/// Every build that `digest` leads to.
+/// What all builds of an artifact may have together, in times of what one may have: the two platforms that are usual, each at its limit. An
+/// index of eight could else take half a gigabyte of whoever fetches it.
+const BUILDS_TOGETHER: u64 = 2;
+
+/// Every build that `digest` leads to. Each has at most `max_bytes`, and all have [`BUILDS_TOGETHER`] times that.
 pub(crate) async fn builds(store: &Store<'_>, digest: &Digest, max_bytes: u64) -> Result<Vec<Build>, Fault> {
     let top = store.top(digest).await?;
     match Document::parse(&top.bytes, &top.media_type)? {
         Document::Manifest(manifest) => Ok(vec![build(store, &manifest, None, max_bytes).await?]),
         Document::Index(index) => {
             let mut builds = Vec::new();
+            let together = max_bytes.saturating_mul(BUILDS_TOGETHER);
+            let mut left = together;
             for descriptor in index.builds()? {
                 let served = store.manifest(descriptor).await?;
                 let Document::Manifest(manifest) = Document::parse(&served.bytes, &served.media_type)? else {
                     return Err(Fault::NotAModule("its index names another index".to_owned()));
                 };
-                builds.push(build(store, &manifest, descriptor.build_platform(), max_bytes).await?);
+                let platform = descriptor.build_platform();
+                // What is left is known before the next one is fetched.
+                let build = build(store, &manifest, platform, left.min(max_bytes)).await.map_err(
+                    |fault| match fault {
+                        Fault::TooLarge { .. } if left < max_bytes => {
+                            Fault::TooLarge { what: "the sum of its builds", limit: together }
+                        }
+                        other => other,
+                    },
+                )?;
+                left -= build.bytes.len() as u64;
+                builds.push(build);
             }
             Ok(builds)
         }

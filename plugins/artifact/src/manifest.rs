@@ -205,6 +205,7 @@ mod tests {
         refuses(|json| json["handlers"][1]["name"] = "greet".into(), "two handlers");
         refuses(|json| json["handlers"][0]["path"] = "hello".into(), "begin with a slash");
         refuses(|json| json["handlers"][0]["methods"][0] = "get".into(), "\"get\"");
+        refuses(|json| json["handlers"][0]["methods"] = json!(["GET", "GET"]), "\"GET\" stands there twice");
         refuses(|json| json["configSchema"] = 5.into(), "configSchema");
     }
 

@@ -212,7 +212,7 @@ impl Filler {
     }
 
     async fn publish(&self) {
-        let synced = self.plan.is_synced();
+        let synced = self.plan.is_synced(Instant::now());
         if synced && !self.known.borrow().synced {
             tracing::info!("the bay is in step with the cluster");
             if let Err(error) = tokio::fs::write(self.writer.path().join(SYNCED_MARKER), "").await {

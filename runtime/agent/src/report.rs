@@ -18,7 +18,8 @@ use crate::fill::Known;
 use crate::timer::sleep_until;
 use condense::{Identity, condense};
 pub use local::{Local, spawn_watch};
-use pace::{Pace, has_new_failure};
+pub use pace::Pace;
+use pace::has_new_failure;
 pub use publish::Publisher;
 
 /// Writes the report for as long as the agent lives.
@@ -41,9 +42,10 @@ impl Reporter {
         publisher: Publisher,
         known: watch::Receiver<Known>,
         local: watch::Receiver<Local>,
+        pace: Pace,
     ) -> Self {
         let identity = Identity { pool, pod_uid };
-        Self { identity, publisher, known, local, pace: Pace::default(), written: None, failures: 0 }
+        Self { identity, publisher, known, local, pace, written: None, failures: 0 }
     }
 
     /// Reports for ever.

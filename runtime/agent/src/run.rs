@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::fill::{Filler, Known};
-use crate::report::{Publisher, Reporter, spawn_watch};
+use crate::report::{Pace, Publisher, Reporter, spawn_watch};
 use crate::{Settings, health};
 
 /// Runs until SIGTERM or SIGINT.
@@ -19,7 +19,17 @@ use crate::{Settings, health};
 /// # Errors
 /// When a setting does not work, or a part of the agent ends.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let Settings { bay, report, pool, pod_namespace, pod_name, pod_uid, health_listen, log: _ } = settings;
+    let Settings {
+        bay,
+        report,
+        pool,
+        pod_namespace,
+        pod_name,
+        pod_uid,
+        health_listen,
+        report_longest_pause,
+        log: _,
+    } = settings;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, arch = std::env::consts::ARCH, pool, bay = %bay.display(), "hotbay-agent starts");
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
@@ -36,7 +46,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let filler = Filler::open(config_maps, &pool, bay, known_tx)?;
     let local = spawn_watch(report)?;
     let publisher = Publisher::new(reports, pod_name, pod_uid.clone());
-    let reporter = Reporter::new(pool.clone(), pod_uid, publisher, known_rx.clone(), local);
+    let pace = Pace::new(report_longest_pause);
+    let reporter = Reporter::new(pool.clone(), pod_uid, publisher, known_rx.clone(), local, pace);
 
     tokio::select! {
         ended = filler.run(pool) => ended.context("filling the bay ended"),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use hotbay_api::names::PORT_AGENT;
@@ -31,7 +32,15 @@ pub struct Settings {
     /// Where /healthz and /readyz answer.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT_AGENT)))]
     pub health_listen: SocketAddr,
+    /// Under churn, the longest pause in seconds before progress is reported. All pods of a pool together should write 50 reports a
+    /// second at most, so this is right for 3,000 pods, and a fiftieth of the pods' number for fewer.
+    #[arg(long, env = "HOTBAY_REPORT_LONGEST_PAUSE", default_value = "60", value_parser = seconds)]
+    pub report_longest_pause: Duration,
     /// What is logged, as in `info,hotbay_agent=debug`.
     #[arg(long, env = "HOTBAY_LOG", default_value = "info")]
     pub log: String,
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_secs)
 }

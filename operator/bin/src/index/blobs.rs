@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use hotbay_api::{Digest, EntryKey, PoolLimits, Reason};
 use hotbay_pipeline::{Class, Refusal};
 
+use super::Index;
 use super::decide::{Action, Target, Write};
 use super::look_ups::LookUp;
-use super::{Index, Place};
 use crate::objects::StoredEntry;
 
 /// How long a blob stays that no entry names.
@@ -30,6 +30,7 @@ impl UnnamedBlobs {
 
 /// What a pool's blobs take together.
 pub(super) struct Budget {
+    stored: BTreeMap<Digest, u64>,
     counted: BTreeSet<Digest>,
     bytes: u64,
     limit: u64,
@@ -39,17 +40,14 @@ impl Budget {
     /// What the pool's entries name already.
     pub(super) fn of(
         entries: &BTreeMap<EntryKey, Arc<StoredEntry>>,
-        place: Option<&Place>,
+        stored: BTreeMap<Digest, u64>,
         limits: &PoolLimits,
     ) -> Self {
-        let mut budget = Self { counted: BTreeSet::new(), bytes: 0, limit: limits.inline_blob_total.0 };
-        let sizes: BTreeMap<Digest, u64> = place
-            .into_iter()
-            .flat_map(|place| place.blobs.iter())
-            .map(|blob| (blob.digest, blob.compressed_bytes))
-            .collect();
+        let mut budget =
+            Self { stored, counted: BTreeSet::new(), bytes: 0, limit: limits.inline_blob_total.0 };
         for digest in entries.values().flat_map(|stored| named(stored)) {
-            budget.count(digest, sizes.get(&digest).copied().unwrap_or_default());
+            let bytes = budget.stored.get(&digest).copied().unwrap_or_default();
+            budget.count(digest, bytes);
         }
         budget
     }
@@ -77,6 +75,12 @@ impl Budget {
 }
 
 impl Index {
+    /// The blobs of a namespace, with their compressed sizes.
+    pub(super) fn stored_blobs(&self, namespace: &str) -> BTreeMap<Digest, u64> {
+        let blobs = self.places.get(namespace).into_iter().flat_map(|place| place.blobs.iter());
+        blobs.map(|blob| (blob.digest, blob.compressed_bytes)).collect()
+    }
+
     /// Has the blobs of a candidate stored; true once they are.
     pub(super) fn store_blobs(
         &mut self,
@@ -86,23 +90,24 @@ impl Index {
         now: Instant,
         actions: &mut Vec<Action>,
     ) -> Result<bool, Refusal> {
-        let Some(place) = self.places.get(namespace) else { return Ok(false) };
         let Some(look_up) = self.look_ups.get_mut(key) else { return Ok(false) };
         let Some(candidate) = look_up.candidate() else { return Ok(false) };
         budget.take(&candidate.sizes)?;
-        let is_stored = |digest: &Digest| place.blobs.iter().any(|blob| blob.digest == *digest);
+        let digests = candidate.sizes.iter().map(|(digest, _)| *digest);
         let missing: BTreeSet<Digest> =
-            candidate.sizes.iter().map(|(digest, _)| *digest).filter(|digest| !is_stored(digest)).collect();
+            digests.filter(|digest| !budget.stored.contains_key(digest)).collect();
         if missing.is_empty() {
             look_up.forget_bytes();
             return Ok(true);
         }
-        let Some(blobs) = &candidate.blobs else {
+        let blobs = candidate.blobs.as_deref().unwrap_or_default();
+        let have: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
+        if !missing.is_subset(&have) {
             if look_up.fetch_again() {
                 self.touch_module(key);
             }
             return Ok(false);
-        };
+        }
         for blob in blobs.iter().filter(|blob| missing.contains(&blob.digest)) {
             let target = Target::Blob(namespace.to_owned(), blob.digest);
             if self.schedule.begin(&target, now) {

@@ -128,6 +128,8 @@ impl Index {
         while let Some(pool) = self.dirty.pop_first() {
             if self.is_decidable(&pool) {
                 self.decide_pool(pool, now, time, &mut actions);
+            } else if self.is_complete() {
+                self.tell_unreadable(pool, now, time, &mut actions);
             }
         }
         self.sweep_blobs(now, &mut actions);
@@ -157,6 +159,9 @@ impl Index {
             .filter_map(|(key, state)| state.wake(now).then(|| key.clone()))
             .collect();
         due.iter().for_each(|key| self.touch_module(key));
+        for namespace in self.unreadable_for_long(now) {
+            self.touch_namespace(&namespace);
+        }
         for target in self.schedule.woken(now) {
             self.touch_target(&target);
         }
@@ -193,7 +198,7 @@ impl Index {
         self.write_statuses(&view, now, time, actions);
     }
 
-    fn view(&self, pool: PoolRef) -> View {
+    pub(super) fn view(&self, pool: PoolRef) -> View {
         let rules = self.pools.get(&pool.namespace, &pool.name).cloned();
         let is_member = |module: &&Arc<HandlerModule>| module.spec.pool(&self.default_pool) == pool;
         let members = self.modules.iter().filter(is_member);
@@ -210,7 +215,7 @@ impl Index {
         }
     }
 
-    fn admit(&self, view: &View) -> BTreeMap<EntryKey, Refusal> {
+    pub(super) fn admit(&self, view: &View) -> BTreeMap<EntryKey, Refusal> {
         let applicant =
             |(key, module): (&EntryKey, &'_ Arc<HandlerModule>)| (precedence(key, module), module.clone());
         let applicants: Vec<_> = view.members.iter().map(applicant).collect();
@@ -230,8 +235,9 @@ impl Index {
 
     fn look_up(&mut self, view: &View, actions: &mut Vec<Action>) {
         let Some(rules) = &view.rules else { return };
+        let stored = Arc::new(self.stored_blobs(&view.pool.namespace));
         for (key, module) in view.members.iter().filter(|(key, _)| !view.refused.contains_key(key)) {
-            if let Some(request) = self.due_look_up(key, module, &rules.spec.limits) {
+            if let Some(request) = self.due_look_up(key, module, &rules.spec.limits, &stored) {
                 actions.push(Action::LookUp(Box::new(request)));
             }
         }

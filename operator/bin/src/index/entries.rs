@@ -11,7 +11,7 @@ use std::time::Instant;
 use hotbay_api::{Entry, EntryKey, HandlerModule, Revision};
 use hotbay_pipeline::routes::claims;
 use hotbay_pipeline::status::is_ready_for;
-use hotbay_pipeline::{entry, last_good};
+use hotbay_pipeline::{Refusal, entry, last_good};
 
 use super::Index;
 use super::blobs::Budget;
@@ -71,7 +71,8 @@ impl Index {
 
     fn plan_entries(&mut self, view: &mut View, now: Instant, actions: &mut Vec<Action>) -> Vec<Planned> {
         let Some(rules) = view.rules.clone() else { return Vec::new() };
-        let mut budget = Budget::of(&view.entries, self.places.get(&view.pool.namespace), &rules.spec.limits);
+        let mut budget =
+            Budget::of(&view.entries, self.stored_blobs(&view.pool.namespace), &rules.spec.limits);
         let members: Vec<(EntryKey, Arc<HandlerModule>)> = view
             .members
             .iter()
@@ -81,12 +82,20 @@ impl Index {
         let mut planned = Vec::new();
         for (key, module) in members {
             let Some(revision) = self.candidate_revision(&key) else { continue };
-            match self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions) {
+            let stored = self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions);
+            let plan = stored.and_then(|stored| {
+                let plan = self.plan_entry(view, key.clone(), &module, revision)?;
+                Ok(plan.map(|plan| Planned { waits: !stored, ..plan }))
+            });
+            match plan {
+                Ok(plan) => planned.extend(plan),
                 Err(refusal) => drop(view.refused.insert(key, refusal)),
-                Ok(stored) => {
-                    let plan = self.plan_entry(view, key, &module, revision);
-                    planned.extend(plan.map(|plan| Planned { waits: !stored, ..plan }));
-                }
+            }
+        }
+        // They may stay refused for long; if not, the bytes are fetched again.
+        for key in view.refused.keys() {
+            if let Some(look_up) = self.look_ups.get_mut(key) {
+                look_up.forget_bytes();
             }
         }
         planned
@@ -102,18 +111,21 @@ impl Index {
         key: EntryKey,
         module: &HandlerModule,
         wanted: Revision,
-    ) -> Option<Planned> {
+    ) -> Result<Option<Planned>, Refusal> {
         let own = view.entry_of(&key).and_then(|stored| stored.entry.as_ref());
         let was_ready = view.entry_of(&key).is_some_and(|stored| self.was_ready(module, stored));
-        let good = last_good(own, was_ready, &wanted);
-        let desired = entry(module, wanted, good).ok()?;
+        let blobs = self.stored_blobs(&view.pool.namespace);
+        let is_stored = |good: &Revision| good.blobs.iter().all(|blob| blobs.contains_key(&blob.digest));
+        // Without its blob there is nothing to go back to, and pods that start would wait for it.
+        let good = last_good(own, was_ready, &wanted).filter(is_stored);
+        let desired = entry(module, wanted, good)?;
         let generation = module.metadata.generation.unwrap_or_default();
         let stored = view.entries.get(&key);
         let write = match stored {
             Some(stored)
                 if stored.entry.as_ref() == Some(&desired) && stored.module_uid == desired.id.uid =>
             {
-                return None;
+                return Ok(None);
             }
             Some(stored) => {
                 Write::UpdateEntry(view.pool.clone(), desired.clone(), generation, stored.uid.clone())
@@ -121,7 +133,7 @@ impl Index {
             None => Write::CreateEntry(view.pool.clone(), desired.clone(), generation),
         };
         let old = stored.and_then(|stored| stored.entry.clone());
-        Some(Planned::new(key, write, old.as_ref(), Some(&desired)))
+        Ok(Some(Planned::new(key, write, old.as_ref(), Some(&desired))))
     }
 
     /// Whether the entry's wanted revision was served by every pod, by the status or by what was found before it was written.

@@ -3,6 +3,7 @@
 //! Owns the pace: at once when the spec, the pool's limits or the annotation change; each interval; after a failure that may pass, with
 //! growing pauses. A look-up that comes back after the module changed is thrown away.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,6 +42,8 @@ pub struct LookUpRequest {
     pub module: Arc<HandlerModule>,
     /// The artifact that is already prepared: if it still is the one, nothing is fetched.
     pub known: Option<Digest>,
+    /// Blobs that are stored already, with their compressed sizes.
+    pub stored: Arc<BTreeMap<Digest, u64>>,
 }
 
 /// What a look-up found.
@@ -63,7 +66,7 @@ pub struct Candidate {
     pub revision: Revision,
     /// Digest and compressed size of each blob.
     pub sizes: Vec<(Digest, u64)>,
-    /// Their bytes, until they are stored.
+    /// The bytes of those that were not stored, until all are.
     pub blobs: Option<Vec<InlineBlob>>,
 }
 
@@ -127,7 +130,7 @@ impl LookUp {
         self.handled_request.as_deref()
     }
 
-    /// The blobs are stored; their bytes can go.
+    /// The blobs are stored, or shall not be (now); their bytes can go.
     pub fn forget_bytes(&mut self) {
         if let Some(candidate) = &mut self.candidate {
             candidate.blobs = None;
@@ -150,6 +153,7 @@ impl Index {
         key: &EntryKey,
         module: &Arc<HandlerModule>,
         limits: &PoolLimits,
+        stored: &Arc<BTreeMap<Digest, u64>>,
     ) -> Option<LookUpRequest> {
         let ticket = ticket(module, limits);
         let state = self.look_ups.entry(key.clone()).or_insert_with(|| LookUp::new(ticket.clone()));
@@ -174,6 +178,7 @@ impl Index {
             ticket: state.ticket.clone(),
             module: module.clone(),
             known: known.map(|candidate| candidate.artifact.digest),
+            stored: stored.clone(),
         };
         (state.running, state.again, state.due) = (true, false, None);
         Some(request)

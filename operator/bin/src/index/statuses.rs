@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hotbay_api::{EntryKey, HandlerModule, RuntimePool, RuntimeReport};
+use hotbay_api::{
+    EntryKey, HandlerModule, HandlerModuleStatus, PoolRef, Revision, RuntimePool, RuntimePoolStatus,
+    RuntimeReport,
+};
 use hotbay_pipeline::status::{
-    EntryInForce, ModuleCase, Pod, PoolCase, is_ready_for, module_status, pool_status,
+    EntryInForce, ModuleCase, Pod, PoolCase, is_ready_for, is_served, module_status, pool_status,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -68,7 +71,11 @@ impl Index {
             look_up.and_then(LookUp::candidate).map(|candidate| (&candidate.artifact, &candidate.revision));
         let stored = view.entry_of(key);
         let in_force = stored.and_then(|stored| {
-            stored.entry.as_ref().map(|entry| EntryInForce { entry, sequence: stored.version })
+            stored.entry.as_ref().map(|entry| EntryInForce {
+                entry,
+                sequence: stored.version,
+                generation: stored.generation,
+            })
         });
         let status = module_status(&ModuleCase {
             generation: module.metadata.generation.unwrap_or_default(),
@@ -81,15 +88,30 @@ impl Index {
             previous: module.status.as_ref(),
             now: time,
         });
+        let is_ready = |wanted: &Revision| {
+            Some(wanted) == candidate.map(|(_, revision)| revision)
+                && in_force
+                    .as_ref()
+                    .is_some_and(|entry| is_ready_for(&status, &wanted.revision, entry.generation))
+        };
+        // What the pods serve is good whatever became of the spec meanwhile, and also if this operator saw none of it.
         if let (Some(stored), Some(entry)) = (stored, &in_force)
-            && entry
-                .entry
-                .wanted()
-                .is_some_and(|wanted| is_ready_for(&status, &wanted.revision, stored.generation))
-            && entry.entry.wanted() == candidate.map(|(_, revision)| revision)
+            && (is_served(pods, entry) || entry.entry.wanted().is_some_and(is_ready))
         {
             self.known_good.insert(key.clone(), stored.version);
         }
+        self.put_module_status(key, module, status, now, actions);
+    }
+
+    /// Writes the status, if it is another.
+    pub(super) fn put_module_status(
+        &mut self,
+        key: &EntryKey,
+        module: &HandlerModule,
+        status: HandlerModuleStatus,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let target = Target::ModuleStatus(key.clone());
         if module.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
             let uid = module.metadata.uid.clone().unwrap_or_default();
@@ -112,7 +134,8 @@ impl Index {
         let entries: Vec<EntryInForce> = stored
             .iter()
             .filter_map(|stored| {
-                Some(EntryInForce { entry: stored.entry.as_ref()?, sequence: stored.version })
+                let (sequence, generation) = (stored.version, stored.generation);
+                Some(EntryInForce { entry: stored.entry.as_ref()?, sequence, generation })
             })
             .collect();
         let status = pool_status(&PoolCase {
@@ -121,13 +144,26 @@ impl Index {
             pods,
             entries: &entries,
             held_removals: view.held_removals,
+            unreadable: None,
             previous: rules.status.as_ref(),
             now: time,
         });
-        let target = Target::PoolStatus(view.pool.clone());
+        self.put_pool_status(&view.pool, rules, status, now, actions);
+    }
+
+    /// Writes the status, if it is another.
+    pub(super) fn put_pool_status(
+        &mut self,
+        pool: &PoolRef,
+        rules: &RuntimePool,
+        status: RuntimePoolStatus,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let target = Target::PoolStatus(pool.clone());
         if rules.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
             let uid = rules.metadata.uid.clone().unwrap_or_default();
-            let write = Write::PoolStatus(view.pool.clone(), uid, status);
+            let write = Write::PoolStatus(pool.clone(), uid, status);
             actions.push(Action::Write(target, Box::new(write)));
         }
     }

@@ -35,8 +35,10 @@ struct World {
     /// What was done, in order.
     log: Vec<String>,
     entries: BTreeMap<EntryKey, StoredEntry>,
+    blobs: BTreeMap<Digest, StoredBlob>,
     modules: BTreeMap<EntryKey, HandlerModule>,
     pools: BTreeMap<String, RuntimePool>,
+    reports: Vec<RuntimeReport>,
 }
 
 impl World {
@@ -65,9 +67,30 @@ impl World {
             registry: BTreeMap::new(),
             log: vec![],
             entries: BTreeMap::new(),
+            blobs: BTreeMap::new(),
             modules: BTreeMap::new(),
             pools: BTreeMap::new(),
+            reports: vec![],
         }
+    }
+
+    /// The same cluster with an operator that was just started: what was seen before is not known.
+    fn restarted(self) -> Self {
+        let Self { version, registry, modules, entries, blobs, pools, reports, .. } = self;
+        Self { version, registry, modules, entries, blobs, pools, reports, ..Self::unlisted() }
+    }
+
+    /// The lists that a starting operator gets, with these modules.
+    fn start(&mut self, modules: Vec<HandlerModule>) {
+        self.list(Event::Module, modules);
+        let pools = self.pools.values().cloned().collect();
+        self.list(Event::Pool, pools);
+        self.list(Event::Namespace, vec![]);
+        self.list(Event::Report, self.reports.clone());
+        self.run();
+        let entries = self.entries.values().cloned().collect();
+        self.list_place("hotbay", entries);
+        self.run();
     }
 
     fn next_version(&mut self) -> u64 {
@@ -95,7 +118,8 @@ impl World {
             pods: pods.into(),
         };
         self.list(|change| Event::Entry(namespace.into(), change), entries);
-        self.list(|change| Event::Blob(namespace.into(), change), vec![]);
+        let blobs = self.blobs.values().cloned().collect();
+        self.list(|change| Event::Blob(namespace.into(), change), blobs);
         self.list(|change| Event::Slice(namespace.into(), change), vec![slice]);
     }
 
@@ -163,10 +187,13 @@ impl World {
                 (map.metadata.uid, map.metadata.resource_version) =
                     (Some("b".into()), Some(self.next_version().to_string()));
                 self.log.push("store blob".into());
-                Written::Blob(StoredBlob::read(&map.metadata).unwrap())
+                let stored = StoredBlob::read(&map.metadata).unwrap();
+                self.blobs.insert(stored.digest, stored.clone());
+                Written::Blob(stored)
             }
             Write::RemoveBlob(blob) => {
                 self.log.push("remove blob".into());
+                self.blobs.remove(&blob.digest);
                 Written::BlobGone(blob)
             }
             Write::ModuleStatus(key, _, status) => {
@@ -257,6 +284,7 @@ impl World {
 
     /// Both pods say that they serve everything up to now.
     fn report(&mut self) {
+        self.reports.clear();
         for pod in ["p0", "p1"] {
             let version = self.next_version().to_string();
             let report: RuntimeReport = object(json!({
@@ -264,6 +292,7 @@ impl World {
                 "metadata": {"namespace": "hotbay", "name": pod, "resourceVersion": version},
                 "pool": "default", "podUid": format!("uid-{pod}"), "appliedThrough": self.version,
             }));
+            self.reports.push(report.clone());
             self.handle(Event::Report(Change::Applied(report)));
         }
         self.run();

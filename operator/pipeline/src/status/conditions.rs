@@ -7,6 +7,10 @@ use hotbay_api::{Condition, ConditionStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::Class;
+use crate::refusal::shortened;
+
+/// The longest message: a status is written often and read in a terminal.
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 pub(super) struct Conditions<'a> {
     pub(super) generation: i64,
@@ -34,7 +38,7 @@ impl<'a> Conditions<'a> {
             observed_generation: self.generation,
             last_transition_time: since.map_or(self.now, |condition| &condition.last_transition_time).clone(),
             reason,
-            message: message.into(),
+            message: shortened(&message.into(), MAX_MESSAGE_BYTES),
         });
     }
 

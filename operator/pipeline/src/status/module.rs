@@ -1,7 +1,10 @@
 //! The status of a module.
 //!
-//! Owns the latch: Ready stays True for a generation and digest that every ready pod served once, while pods come and go and while the
-//! registry cannot be reached; and so does Programmed, until a pod says that it fails. So neither a scale-up nor a lost registry writes every object.
+//! Owns the latch: Ready stays True for a generation and digest that every ready pod served once, while pods come and go, while the
+//! registry cannot be reached, and while the module is suspended; and so does Programmed, until a pod says that it fails. So neither a
+//! scale-up nor a lost registry writes every object. After a restart without a registry the entry in force says what was wanted.
+
+mod wanted;
 
 use hotbay_api::condition::{self, find};
 use hotbay_api::{
@@ -13,7 +16,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::conditions::Conditions;
 use super::pods::serving;
 use super::{EntryInForce, Pod, Standing, standing};
+use crate::refusal::{MAX_MESSAGE_BYTES, shortened};
 use crate::{Aspect, Class, Refusal};
+use wanted::is_suspension;
 
 /// All that a module's status follows from.
 #[derive(Debug)]
@@ -52,6 +57,7 @@ pub fn module_status(case: &ModuleCase) -> HandlerModuleStatus {
     case.artifact_ready(&mut conditions);
     case.programmed(&verdict, &mut conditions);
     case.ready(&verdict, &mut conditions);
+    case.suspended(&mut conditions);
     case.status(&verdict, conditions.list)
 }
 
@@ -84,7 +90,8 @@ enum Verdict<'a> {
 impl<'a> Verdict<'a> {
     fn of(case: &ModuleCase<'a>) -> Self {
         match (case.refusal, case.delivered()) {
-            // A look-up that failed for want of a registry changes nothing about what is served.
+            // It changes nothing about what the pods do.
+            (Some(refusal), Some(entry)) if case.leaves_wanted(refusal) => Self::with_pods(case.pods, entry),
             (Some(refusal), _) if !(case.is_latched() && refusal.class == Class::Waiting) => {
                 Self::Refused(refusal)
             }
@@ -115,34 +122,14 @@ impl<'a> ModuleCase<'a> {
         self.previous.map_or(&[], |previous| &previous.conditions)
     }
 
-    /// The entry, if it hands the wanted revision to the pods.
-    fn delivered(&self) -> Option<&'a EntryInForce<'a>> {
-        let (_, wanted) = self.wanted?;
-        self.entry.filter(|entry| entry.entry.wanted() == Some(wanted))
-    }
-
-    /// Whether `kind` is True for this generation and for the digest that is wanted.
-    fn latched(&self, kind: &str) -> bool {
-        let same_digest = |previous: &HandlerModuleStatus| {
-            let digest = previous.artifact.as_ref().map(|artifact| artifact.digest);
-            let newer = self
-                .refusal
-                .and_then(|refusal| refusal.digest)
-                .filter(|digest| self.wanted.is_none_or(|(artifact, _)| artifact.digest != *digest));
-            newer.is_none() && digest.is_some() && digest == self.wanted.map(|(artifact, _)| artifact.digest)
-        };
-        let holds = |condition: &Condition| {
-            condition.status == ConditionStatus::True && condition.observed_generation == self.generation
-        };
-        self.previous.is_some_and(same_digest) && find(self.previous_conditions(), kind).is_some_and(holds)
-    }
-
-    fn is_latched(&self) -> bool {
-        self.latched(condition::READY)
-    }
-
     fn accepted(&self, conditions: &mut Conditions) {
-        match self.refusal.filter(|refusal| refusal.aspect == Aspect::Accepted) {
+        let before = find(self.previous_conditions(), condition::ACCEPTED).filter(|_| self.is_suspended());
+        if let Some(Condition { status, reason, message, .. }) = before {
+            conditions.set(condition::ACCEPTED, *status, reason.clone(), message);
+            return;
+        }
+        let refusal = self.refusal.filter(|refusal| !is_suspension(refusal));
+        match refusal.filter(|refusal| refusal.aspect == Aspect::Accepted) {
             Some(refusal) => {
                 conditions.set_false(
                     condition::ACCEPTED,
@@ -158,7 +145,7 @@ impl<'a> ModuleCase<'a> {
     }
 
     fn artifact_ready(&self, conditions: &mut Conditions) {
-        match (self.refusal, self.wanted) {
+        match (self.refusal, self.wanted()) {
             (Some(refusal), _) if refusal.aspect == Aspect::ArtifactReady => {
                 conditions.set_false(condition::ARTIFACT_READY, refusal.reason.clone(), &refusal.message);
             }
@@ -188,7 +175,7 @@ impl<'a> ModuleCase<'a> {
     fn ready(&self, verdict: &Verdict, conditions: &mut Conditions) {
         if *verdict == Verdict::Served || (self.is_latched() && !matches!(verdict, Verdict::Refused(_))) {
             conditions.set_true(condition::READY, Reason::Succeeded, self.served_words());
-            if let Some(refusal) = self.refusal {
+            if let Some(refusal) = self.refusal.filter(|refusal| !is_suspension(refusal)) {
                 conditions.unfinished(refusal.class, refusal.reason.clone(), &refusal.message);
             }
             return;
@@ -196,6 +183,12 @@ impl<'a> ModuleCase<'a> {
         let words = self.words(verdict);
         conditions.set_false(condition::READY, verdict.reason(), words.clone());
         conditions.unfinished(verdict.class(), verdict.reason(), words);
+    }
+
+    fn suspended(&self, conditions: &mut Conditions) {
+        if let Some(refusal) = self.refusal.filter(|refusal| is_suspension(refusal)) {
+            conditions.set_true(condition::SUSPENDED, Reason::Suspended, &refusal.message);
+        }
     }
 
     /// A verdict for people: what is the matter, and what serves meanwhile.
@@ -218,7 +211,7 @@ impl<'a> ModuleCase<'a> {
     }
 
     fn served_words(&self) -> String {
-        let revision = self.wanted.map_or("it", |(_, revision)| revision.revision.as_str());
+        let revision = self.wanted().map_or("it", |(_, revision)| revision.revision.as_str());
         format!("every ready pod of {} served {revision}", self.runtime)
     }
 
@@ -229,7 +222,10 @@ impl<'a> ModuleCase<'a> {
             serving(self.pods, entry).or_else(remembered)
         });
         match what {
-            Some(revision) => format!("{message}; still serving {revision}"),
+            // The ending is the good news, and it must not be what is cut off.
+            Some(revision) => {
+                format!("{}; still serving {revision}", shortened(message, MAX_MESSAGE_BYTES))
+            }
             None => message.to_owned(),
         }
     }
@@ -254,17 +250,18 @@ impl<'a> ModuleCase<'a> {
         failures.truncate(MAX_FAILURES);
         let previous = self.previous.cloned().unwrap_or_default();
         let in_force = self.entry.and_then(|entry| entry.entry.wanted());
-        let is_ready = *verdict == Verdict::Served || self.is_latched();
+        // A suspended generation is not what serves: the one before it is.
+        let is_ready = (*verdict == Verdict::Served || self.is_latched()) && !self.is_suspended();
         HandlerModuleStatus {
             observed_generation: self.generation,
             serving_generation: if is_ready { Some(self.generation) } else { previous.serving_generation },
             runtime: Some(self.runtime.to_string()),
-            revision: self.wanted.map(|(_, revision)| revision.revision.clone()).or(previous.revision),
+            revision: self.wanted().map(|(_, revision)| revision.revision.clone()).or(previous.revision),
             last_handled_reconcile_at: self
                 .handled_request
                 .map(str::to_owned)
                 .or(previous.last_handled_reconcile_at),
-            artifact: self.wanted.map(|(artifact, _)| artifact.clone()).or(previous.artifact),
+            artifact: self.wanted().map(|(artifact, _)| artifact.clone()).or(previous.artifact),
             routes: in_force.map(|revision| revision.routes.clone()).unwrap_or_default(),
             failures,
             failures_total,

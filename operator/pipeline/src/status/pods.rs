@@ -20,6 +20,8 @@ pub struct EntryInForce<'a> {
     pub entry: &'a Entry,
     /// The resourceVersion of its ConfigMap.
     pub sequence: u64,
+    /// The generation of the HandlerModule that it was written for.
+    pub generation: i64,
 }
 
 /// How one pod stands with one entry.
@@ -49,9 +51,15 @@ pub fn standing<'a>(pod: &Pod<'a>, entry: &EntryInForce) -> Standing<'a> {
             Standing::Failed(exception)
         }
         Some(exception) => Standing::Unknown { instead: exception.serving_revision.as_deref() },
-        None if report.truncated || report.applied_through < sequence => Standing::Unknown { instead: None },
+        // The watermark ends before the first exception that is not listed, so it holds for a truncated report too.
+        None if report.applied_through < sequence => Standing::Unknown { instead: None },
         None => Standing::Serving,
     }
+}
+
+/// Whether there are pods, and all of them serve the wanted revision of `entry` now.
+pub fn is_served(pods: &[Pod], entry: &EntryInForce) -> bool {
+    !pods.is_empty() && pods.iter().all(|pod| standing(pod, entry) == Standing::Serving)
 }
 
 /// What answers requests for the module now, as far as the pods say.

@@ -24,6 +24,8 @@ pub struct PoolCase<'a> {
     pub entries: &'a [EntryInForce<'a>],
     /// How many orphaned entries wait for consent; 0: none.
     pub held_removals: usize,
+    /// Why its namespace cannot be read, if so: then nothing is known of pods and entries.
+    pub unreadable: Option<&'a str>,
     /// What was written last.
     pub previous: Option<&'a RuntimePoolStatus>,
     /// The time of day.
@@ -63,7 +65,10 @@ fn conditions(case: &PoolCase, pods: &PodCounts) -> Vec<hotbay_api::Condition> {
     let previous = case.previous.map_or(&[][..], |status| &status.conditions);
     let mut conditions = Conditions::new(case.generation, previous, case.now);
     let trouble = case.pods.iter().find_map(|pod| Some((pod.name, pod.report?.trouble.as_ref()?)));
-    if pods.ready == 0 {
+    if let Some(why) = case.unreadable {
+        conditions.set_false(condition::READY, Reason::PoolUnreadable, why);
+        conditions.unfinished(Class::Waiting, Reason::PoolUnreadable, why);
+    } else if pods.ready == 0 {
         let message = format!("no pod of {} is ready; look at its Deployment and Service", case.pool);
         conditions.set_false(condition::READY, Reason::NoRuntimePods, message.clone());
         conditions.unfinished(Class::Waiting, Reason::NoRuntimePods, message);
@@ -109,8 +114,9 @@ mod tests {
             pool: &"hotbay/default".parse().unwrap(),
             generation: 1,
             pods: &pods,
-            entries: &[EntryInForce { entry: &entry, sequence: 7 }],
+            entries: &[EntryInForce { entry: &entry, sequence: 7, generation: 1 }],
             held_removals,
+            unreadable: None,
             previous: None,
             now: &Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
         })

@@ -8,6 +8,7 @@ use jsonschema::PatternOptions;
 use serde_json::Value;
 
 use crate::Refusal;
+use crate::refusal::shortened;
 
 /// The largest config, as JSON.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -37,7 +38,9 @@ pub(super) fn check(config: &Value, schema: Option<&Value>) -> Result<(), Refusa
         None => Ok(()),
         Some(error) => {
             let field = format!("spec.config{}", error.instance_path().as_str().replace('/', "."));
-            Err(rejected(format!("{field}: {}; correct it to fit the module's schema", error.masked())))
+            // It lists every key that the schema does not know, and a field's name may be as long as the config.
+            let why = shortened(&format!("{field}: {}", error.masked()), 512);
+            Err(rejected(format!("{why}; correct it to fit the module's schema")))
         }
     }
 }

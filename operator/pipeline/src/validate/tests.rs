@@ -153,6 +153,8 @@ fn a_route_that_is_none_is_refused() {
     );
     let host = RouteSpec { hostnames: vec!["A.b".into()], ..spec_route("/a", Some("any")) };
     refuses(with(vec![host]), Reason::RouteInvalid, "A.b");
+    let twice = RouteSpec { methods: vec!["GET".into(); 2], ..spec_route("/a", Some("any")) };
+    refuses(with(vec![twice]), Reason::RouteInvalid, "\"GET\" stands there twice");
 }
 
 #[test]
@@ -172,6 +174,21 @@ fn a_config_against_the_schema_is_refused_by_field_and_not_by_value() {
         Reason::ConfigRejected,
         "65536",
     );
+}
+
+#[test]
+fn a_config_with_a_thousand_unknown_keys_has_a_short_refusal() {
+    let mut case = Case::valid();
+    for build in &mut case.inspected.builds {
+        build.facts.manifest.config_schema =
+            Some(json!({"properties": {"a": {}}, "additionalProperties": false}));
+    }
+    case.spec.config = (0..1000).map(|number| (format!("key{number}"), Value::Null)).collect();
+    let refusal = validate(&case.spec, &case.inspected).unwrap_err();
+    assert_eq!(refusal.reason, Reason::ConfigRejected);
+    assert!(refusal.message.len() < 1024, "{} bytes", refusal.message.len());
+    assert!(refusal.message.contains("key0"), "{refusal}");
+    assert!(refusal.message.ends_with("correct it to fit the module's schema"), "{refusal}");
 }
 
 #[test]

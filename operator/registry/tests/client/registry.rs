@@ -321,6 +321,19 @@ async fn a_layout_holds_what_a_registry_does_and_stands_for_one() {
 }
 
 #[tokio::test]
+async fn builds_that_are_too_large_together_are_refused_though_each_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("oci:{}:a", folder.path().display());
+    let client = client(|_| {});
+    let builds = ["amd64", "arm64", "riscv64"].map(|arch| build(arch, &module(1, 900)));
+    let digest = client.push(&name, &builds, Form::Artifact, &Annotations::new()).await.unwrap();
+    assert_eq!(client.fetch(&name, &digest, 1350).await.unwrap().builds.len(), 3, "twice the limit of one");
+    let error = client.fetch(&name, &digest, 1349).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("{name}: the sum of its builds is larger than 2698 bytes"));
+    assert_eq!(error.verdict().0, Reason::TooLarge);
+}
+
+#[tokio::test]
 async fn a_broken_blob_in_a_layout_is_seen() {
     let folder = tempfile::tempdir().unwrap();
     let name = format!("oci:{}:a", folder.path().display());

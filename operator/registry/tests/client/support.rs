@@ -35,7 +35,7 @@ pub fn titled(title: &str) -> Annotations {
 
 /// A client that speaks plain HTTP to this machine.
 pub fn client(change: impl FnOnce(&mut Options)) -> Client {
-    let mut options = Options { insecure: vec!["127.0.0.1".into()], ..Options::default() };
+    let mut options = Options { insecure: vec!["127.0.0.1".into()], layouts: true, ..Options::default() };
     change(&mut options);
     Client::new(options)
 }

@@ -1,19 +1,22 @@
 //! What to do next to make the bay what the cluster says.
 //!
-//! Owns all that is known of entries and blobs, and the rules: blobs before the entry that names them; an entry whose blob is missing waits and
-//! its old version stays; an entry is removed when its deletion was seen or a *complete* list lacks it; a blob goes when no entry names
+//! Owns all that is known of entries and blobs, and the rules: the wanted revision's blob before the entry that names it, or the last good
+//! one's if the wanted one's cannot be had; an entry of which no blob is there waits and its old version stays; an entry is removed when its deletion was seen or a *complete* list lacks it; a blob goes when no entry names
 //! it, after a while. Pure: no client, no file, no clock.
+
+mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{Blob, Digest, Entry, EntryKey, Platform, Trouble};
+use hotbay_api::{Blob, Digest, Entry, EntryKey, Platform, Reason, Trouble};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::Event;
 
 use super::backoff;
 use super::config_map::{self, Wanted};
+use progress::PATIENCE;
 
 /// How long a blob that no entry names stays: the engine may be about to copy it.
 const SWEEP_AFTER: Duration = Duration::from_secs(5);
@@ -66,16 +69,37 @@ enum BlobState {
     Absent(Failed),
 }
 
+impl BlobState {
+    /// The last failure, also while it is tried again.
+    fn failure(&self) -> Option<&Failed> {
+        match self {
+            Self::Absent(failed) | Self::Fetching(Some(failed)) => Some(failed),
+            Self::Present | Self::Fetching(None) => None,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Failed {
     why: Option<Trouble>,
     tries: u32,
+    /// When it failed first.
+    since: Instant,
     retry_at: Instant,
 }
 
 impl Failed {
-    fn new(why: Option<Trouble>, tries: u32, now: Instant) -> Self {
-        Self { why, tries: tries + 1, retry_at: now + backoff(tries) }
+    /// A failure after `last`, if that is not the first.
+    fn after(last: Option<&Self>, why: Option<Trouble>, now: Instant) -> Self {
+        let tries = last.map_or(0, |last| last.tries);
+        let since = last.map_or(now, |last| last.since);
+        Self { why, tries: tries + 1, since, retry_at: now + backoff(tries) }
+    }
+
+    /// Whether there is nothing more to wait for: what may pass is given some time.
+    fn is_final(&self, now: Instant) -> bool {
+        let may_pass = self.why.as_ref().is_none_or(|why| why.reason == Reason::Incomplete);
+        !may_pass || now >= self.since + PATIENCE
     }
 }
 
@@ -165,18 +189,11 @@ impl Plan {
             .collect();
         for (key, entry) in self.readable() {
             let needs = needs(&self.platform, &entry);
-            let missing: Vec<&Blob> = needs
-                .iter()
-                .filter(|blob| !matches!(self.blobs.get(&blob.digest), Some(BlobState::Present)))
-                .collect();
-            if missing.is_empty() {
-                if self.in_bay.get(&key) != Some(&entry) && self.may_try(&key, now) {
-                    actions.push(Action::Write(entry.clone()));
-                }
-            } else {
-                for blob in missing {
-                    actions.extend(start_fetch(&mut self.blobs, blob, now));
-                }
+            if self.is_writable(&needs) && self.in_bay.get(&key) != Some(&entry) && self.may_try(&key, now) {
+                actions.push(Action::Write(entry.clone()));
+            }
+            for blob in &needs {
+                actions.extend(start_fetch(&mut self.blobs, blob, now));
             }
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
@@ -189,15 +206,15 @@ impl Plan {
 
     /// The blob is there, or could not be had.
     pub(super) fn fetched(&mut self, digest: Digest, result: Result<(), Trouble>, now: Instant) {
-        let tries = match self.blobs.get(&digest) {
-            Some(BlobState::Fetching(Some(failed))) => failed.tries,
-            _ => 0,
+        let last = match self.blobs.remove(&digest) {
+            Some(BlobState::Fetching(last)) => last,
+            _ => None,
         };
         let state = match result {
             Ok(()) => BlobState::Present,
             Err(why) => {
                 tracing::warn!(%digest, reason = %why.reason, "cannot fetch a blob: {}", why.message);
-                BlobState::Absent(Failed::new(Some(why), tries, now))
+                BlobState::Absent(Failed::after(last.as_ref(), Some(why), now))
             }
         };
         self.blobs.insert(digest, state);
@@ -243,40 +260,8 @@ impl Plan {
             _ => None,
         });
         let retries = absent.chain(self.failed.values().map(|failed| failed.retry_at));
-        retries.chain(self.sweep_at).filter(|at| *at > now).min()
-    }
-
-    /// Every entry of the cluster, once they are known.
-    pub(super) fn known(&self) -> Option<Vec<KnownEntry>> {
-        let known = |(key, wanted): (&EntryKey, &Wanted)| KnownEntry {
-            key: key.clone(),
-            sequence: wanted.sequence,
-            trouble: self.trouble_of(key, wanted),
-        };
-        self.listed.then(|| self.wanted.iter().map(known).collect())
-    }
-
-    /// Whether each entry is in the bay, or was tried and cannot be: one bad entry does not hold up a pod.
-    pub(super) fn is_synced(&self) -> bool {
-        let done = |(key, wanted): (&EntryKey, &Wanted)| {
-            wanted.entry.as_ref().is_ok_and(|entry| self.in_bay.get(key) == Some(entry))
-                || self.trouble_of(key, wanted).is_some()
-        };
-        self.listed && self.wanted.iter().all(done)
-    }
-
-    fn trouble_of(&self, key: &EntryKey, wanted: &Wanted) -> Option<Trouble> {
-        let entry = match &wanted.entry {
-            Ok(entry) => entry,
-            Err(trouble) => return Some(trouble.clone()),
-        };
-        if let Some(failed) = self.failed.get(key) {
-            return failed.why.clone();
-        }
-        needs(&self.platform, entry).into_iter().find_map(|blob| match self.blobs.get(&blob.digest) {
-            Some(BlobState::Absent(failed) | BlobState::Fetching(Some(failed))) => failed.why.clone(),
-            _ => None,
-        })
+        let patience = self.failures().map(|failed| failed.since + PATIENCE);
+        retries.chain(patience).chain(self.sweep_at).filter(|at| *at > now).min()
     }
 
     fn readable(&self) -> Vec<(EntryKey, Arc<Entry>)> {
@@ -296,12 +281,12 @@ impl Plan {
     }
 
     fn fail(&mut self, key: EntryKey, why: Option<Trouble>, now: Instant) {
-        let tries = self.failed.get(&key).map_or(0, |failed| failed.tries);
-        self.failed.insert(key, Failed::new(why, tries, now));
+        let failed = Failed::after(self.failed.get(&key), why, now);
+        self.failed.insert(key, failed);
     }
 }
 
-/// The blobs that a pod of this platform needs for `entry`: one a revision. A revision without one is the engine's to refuse.
+/// The blobs that a pod of this platform needs for `entry`: one a revision, the wanted one's first. A revision without one is the engine's to refuse.
 fn needs(platform: &Platform, entry: &Entry) -> Vec<Blob> {
     entry.revisions.iter().filter_map(|revision| revision.blob_for(platform).cloned()).collect()
 }

@@ -8,6 +8,11 @@ fn mk_api() -> Api<ConfigMap> {
     Api::namespaced(kube::Client::try_from(config).unwrap(), "hotbay")
 }
 
+#[test]
+fn what_the_operator_writes_is_what_a_bay_takes() {
+    assert_eq!(hotbay_bay::MAX_ENTRY_BYTES, hotbay_api::MAX_ENTRY_BYTES as u64);
+}
+
 #[tokio::test]
 async fn an_agent_that_starts_anew_without_an_api_server_is_ready_if_the_bay_was_in_step() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hotbay_api::{LocalReport, Reason, Trouble};
+use hotbay_api::{LocalReport, Reason, Trouble, chain};
 use hotbay_bay::{FileWatch, Stamp};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -142,16 +142,6 @@ fn open(path: &Path) -> Result<Option<File>, LocalError> {
         return Err(LocalError::NotAFile { path: path.to_owned() });
     }
     Ok(Some(fd.into()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,11 +13,13 @@ const PROGRESS: Duration = Duration::from_millis(250);
 const FAILURE: Duration = Duration::from_millis(100);
 /// So many writes may follow each other closely before it counts as churn: a person, or a test, that applies and waits, applies and waits.
 const BURST: u32 = 20;
-/// The pause between writes under churn: the first, doubling to the last.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// The first pause between writes under churn; it doubles up to what the settings say.
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
+/// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
+    longest_pause: Duration,
     /// Since when what is written is not what holds.
     progress_since: Option<Instant>,
     failure_since: Option<Instant>,
@@ -31,6 +33,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// A pace that under churn slows down to a write each `longest_pause`.
+    pub fn new(longest_pause: Duration) -> Self {
+        Self { longest_pause, ..Self::default() }
+    }
+
     /// What holds is not what is written; with a failure that is not written.
     pub(super) fn changed(&mut self, failure: bool, now: Instant) {
         if self.progress_since.is_none() && self.last_write.is_some_and(|at| now >= at + self.calm()) {
@@ -63,7 +70,7 @@ impl Pace {
         self.last_write = Some(now);
         self.streak = self.streak.saturating_add(1);
         if self.streak >= BURST {
-            self.pause = (self.pause * 2).clamp(PAUSES.0, PAUSES.1);
+            self.pause = (self.pause * 2).max(FIRST_PAUSE).min(self.longest_pause);
         }
     }
 
@@ -74,7 +81,7 @@ impl Pace {
 
     /// Without a change for this long after a write, it is no churn.
     fn calm(&self) -> Duration {
-        PAUSES.0.max(self.pause * 2)
+        FIRST_PAUSE.max(self.pause * 2)
     }
 }
 
@@ -104,13 +111,19 @@ mod tests {
     use super::*;
     use hotbay_api::Reason;
 
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    fn pace() -> Pace {
+        Pace::new(LONGEST)
+    }
+
     fn ms(number: u64) -> Duration {
         Duration::from_millis(number)
     }
 
     #[test]
     fn a_single_change_leaves_within_300_ms_and_a_failure_within_250() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (pace(), Instant::now());
         assert_eq!(pace.due(), None);
         pace.changed(false, now);
         assert!(pace.due().unwrap() <= now + ms(300));
@@ -120,7 +133,7 @@ mod tests {
 
     #[test]
     fn changes_that_come_together_leave_together() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (pace(), Instant::now());
         pace.changed(false, now);
         pace.changed(false, now + ms(200));
         assert_eq!(pace.due(), Some(now + PROGRESS), "a steady stream must not put it off");
@@ -143,7 +156,7 @@ mod tests {
 
     #[test]
     fn churn_is_slowed_down_and_failures_are_not() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         let (pauses, now) = churn(&mut pace, Instant::now(), 30);
         assert!(
             pauses[..BURST as usize].iter().all(|pause| *pause == ms(1250)),
@@ -156,17 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn a_small_pool_is_slowed_down_less() {
+        let mut pace = Pace::new(ms(2000));
+        let (pauses, _) = churn(&mut pace, Instant::now(), 30);
+        assert_eq!(pauses[29], ms(2000));
+    }
+
+    #[test]
     fn calm_ends_the_slowness() {
-        let mut pace = Pace::default();
+        let mut pace = pace();
         let (_, now) = churn(&mut pace, Instant::now(), 30);
-        let later = now + PAUSES.1 * 2;
+        let later = now + LONGEST * 2;
         pace.changed(false, later);
         assert_eq!(pace.due(), Some(later + PROGRESS));
     }
 
     #[test]
     fn a_failed_write_is_tried_again_and_not_at_once() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (pace(), Instant::now());
         pace.changed(true, now);
         pace.failed(now + ms(1000));
         pace.changed(true, now + ms(1));

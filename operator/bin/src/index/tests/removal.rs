@@ -9,23 +9,12 @@ fn restarted(count: usize) -> World {
         let (name, path) = (format!("m{number}"), &*format!("/m{number}").leak());
         world.serve(&name, &name, &[path]);
     }
-    let mut fresh = World::unlisted();
-    (fresh.version, fresh.registry) = (world.version, world.registry);
-    (fresh.modules, fresh.entries, fresh.pools) = (world.modules, world.entries, world.pools);
-    fresh
+    world.restarted()
 }
 
 /// The lists that a starting operator gets, with these modules.
 fn start(world: &mut World, modules: Vec<HandlerModule>) {
-    world.list(Event::Module, modules);
-    let pools = world.pools.values().cloned().collect();
-    world.list(Event::Pool, pools);
-    world.list(Event::Namespace, vec![]);
-    world.list(Event::Report, vec![]);
-    world.run();
-    let entries = world.entries.values().cloned().collect();
-    world.list_place("hotbay", entries);
-    world.run();
+    world.start(modules);
 }
 
 fn removals(world: &World) -> usize {

@@ -2,6 +2,30 @@
 
 use super::*;
 
+/// The revisions of the entry of `hello`, by name.
+fn names(world: &World) -> Vec<String> {
+    world.entry("hello").unwrap().revisions.iter().map(|revision| revision.revision.clone()).collect()
+}
+
+fn name(artifact: &str) -> String {
+    candidate(artifact, &[]).revision.revision
+}
+
+/// How many blobs wait in memory.
+fn held_bytes(world: &World) -> usize {
+    let candidates = world.index.look_ups.values().filter_map(LookUp::candidate);
+    candidates.filter_map(|candidate| candidate.blobs.as_ref()).map(Vec::len).sum()
+}
+
+#[test]
+fn an_entry_that_no_bay_takes_is_told() {
+    let mut world = World::new();
+    let path: &'static str = format!("/{}", "x".repeat(1000)).leak();
+    world.serve("hello", "v1", &vec![path; 300]);
+    assert_eq!(world.ready("hello"), "False TooLarge");
+    assert!(world.entry("hello").is_none());
+}
+
 #[test]
 fn an_applied_module_reaches_the_pods_without_a_tick_and_is_ready_when_they_say_so() {
     let mut world = World::new();
@@ -37,10 +61,6 @@ fn an_update_keeps_the_revision_that_was_ready_as_last_good() {
     world.serve("hello", "v1", &["/hello"]);
     world.report();
     world.serve("hello", "v2", &["/hello"]);
-    let names = |world: &World| -> Vec<String> {
-        world.entry("hello").unwrap().revisions.iter().map(|revision| revision.revision.clone()).collect()
-    };
-    let name = |artifact| candidate(artifact, &[]).revision.revision;
     assert_eq!(names(&world), [name("v2"), name("v1")]);
     assert_eq!(world.ready("hello"), "False Progressing");
     world.serve("hello", "v3", &["/hello"]);
@@ -48,6 +68,39 @@ fn an_update_keeps_the_revision_that_was_ready_as_last_good() {
     world.report();
     assert_eq!(names(&world), [name("v3"), name("v1")], "Ready changes no entry");
     assert_eq!(world.ready("hello"), "True Succeeded");
+}
+
+#[test]
+fn a_restart_without_a_registry_changes_no_status_and_forgets_no_good_revision() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    let mut world = world.restarted();
+    world.registry.clear();
+    world.start(world.modules.values().cloned().collect());
+    assert_eq!(world.took(), ["watch hotbay", "look up hello"]);
+    assert_eq!(world.ready("hello"), "True Succeeded");
+    world.apply("hello", |module| module.spec.source.oci.as_mut().unwrap().reference = "reg/none".into());
+    assert_eq!(world.ready("hello"), "False SourceNotFound");
+    // Once more: now even the status does not say that v1 was Ready; the pods do.
+    let mut world = world.restarted();
+    world.start(world.modules.values().cloned().collect());
+    world.serve("hello", "v2", &["/hello"]);
+    assert_eq!(names(&world), [name("v2"), name("v1")]);
+}
+
+#[test]
+fn a_last_good_revision_whose_blob_is_gone_is_dropped() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    let digest = Digest::of(b"v1");
+    let blob = world.blobs.remove(&digest).unwrap();
+    world.serve("hello", "v2", &["/hello"]);
+    assert_eq!(names(&world), [name("v2"), name("v1")]);
+    world.handle(Event::Blob("hotbay".into(), Change::Deleted(StoredBlob { version: 9999, ..blob })));
+    world.run();
+    assert_eq!(names(&world), [name("v2")]);
 }
 
 #[test]
@@ -76,8 +129,9 @@ fn a_conflicting_module_gets_no_entry_and_has_the_route_when_the_older_is_gone()
     assert_eq!(world.ready("b"), "False RouteConflict");
     assert!(world.entry("b").is_none());
     world.took();
+    assert_eq!(held_bytes(&world), 0, "nobody knows how long it will be refused");
     world.delete("a");
-    assert_eq!(world.took(), ["store blob", "create b", "remove a"], "the gaining entry first");
+    assert_eq!(world.took(), ["look up b", "store blob", "create b", "remove a"], "the gaining entry first");
 }
 
 #[test]
@@ -115,7 +169,7 @@ fn a_suspended_module_is_frozen() {
     world.took();
     let before = world.entries.clone();
     world.apply("hello", |module| module.spec.suspend = true);
-    assert_eq!(world.ready("hello"), "False Suspended");
+    assert_eq!(world.ready("hello"), "True Succeeded", "what serves goes on serving");
     world.pass(Duration::from_secs(7200));
     assert_eq!((world.took(), &world.entries), (Vec::<String>::new(), &before));
     world.apply("hello", |module| module.spec.suspend = false);
@@ -131,6 +185,49 @@ fn a_full_budget_is_told_and_filled_when_there_is_room() {
     world.serve("b", "vb", &["/b"]);
     assert_eq!(world.ready("b"), "False TooLarge");
     assert!(world.entry("b").is_none());
+    assert_eq!(held_bytes(&world), 0, "a pool that is full must not fill the operator");
     world.change_pool(|pool| pool.spec.limits.inline_blob_total = hotbay_api::ByteSize(10));
     assert!(world.entry("b").is_some());
+}
+
+#[test]
+fn a_pool_that_the_operator_may_not_read_is_told_with_the_role_that_is_missing() {
+    let mut world = World::unlisted();
+    world.list(Event::Module, vec![]);
+    let pool = world.pool("default");
+    world.list(Event::Pool, vec![pool]);
+    world.list(Event::Namespace, vec![]);
+    world.list(Event::Report, vec![]);
+    world.serve("hello", "v1", &["/hello"]);
+    let forbidden = || Event::Unreadable("hotbay".into(), "EndpointSlices", "forbidden".into());
+    let ready = |world: &World| {
+        let status = world.pools["default"].status.as_ref()?;
+        find(&status.conditions, READY).cloned()
+    };
+    world.handle(forbidden());
+    world.pass(Duration::from_secs(9));
+    assert_eq!(ready(&world), None, "an API server may be away for a moment");
+    world.handle(forbidden());
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.ready("hello"), "False PoolUnreadable");
+    let told = ready(&world).unwrap();
+    assert_eq!((told.status, told.reason), (hotbay_api::ConditionStatus::False, Reason::PoolUnreadable));
+    for words in ["EndpointSlices in the pool's namespace hotbay", "forbidden", "Role <release>-operator"] {
+        assert!(told.message.contains(words), "{:?} must say {words:?}", told.message);
+    }
+    assert!(world.index.next_wake().is_none_or(|next| next > world.now), "told once");
+    world.list_place("hotbay", vec![]);
+    world.run();
+    world.report();
+    assert_eq!(world.ready("hello"), "True Succeeded");
+    // What is Ready stays so when an operator starts that may not look.
+    let mut world = world.restarted();
+    world.list(Event::Module, world.modules.values().cloned().collect());
+    world.list(Event::Pool, world.pools.values().cloned().collect());
+    world.list(Event::Namespace, vec![]);
+    world.list(Event::Report, vec![]);
+    world.run();
+    world.handle(forbidden());
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.ready("hello"), "True Succeeded");
 }

@@ -138,3 +138,55 @@ fn a_failed_write_is_tried_again_after_a_pause() {
     world.pass(Duration::from_millis(600));
     assert_eq!(world.pools["default"].status.as_ref().unwrap().observed_generation, 8);
 }
+
+/// Notes how many artifacts are fetched at one time.
+#[derive(Default)]
+struct Busy {
+    now: std::sync::atomic::AtomicUsize,
+    most: std::sync::atomic::AtomicUsize,
+}
+
+impl hotbay_pipeline::Source for Busy {
+    async fn resolve(&self, reference: &str) -> Result<Digest, hotbay_pipeline::SourceError> {
+        Ok(Digest::of(reference.as_bytes()))
+    }
+
+    async fn fetch(
+        &self,
+        reference: &str,
+        _: &Digest,
+        _: u64,
+    ) -> Result<hotbay_pipeline::Artifact, hotbay_pipeline::SourceError> {
+        use std::sync::atomic::Ordering::SeqCst;
+        let now = self.now.fetch_add(1, SeqCst) + 1;
+        self.most.fetch_max(now, SeqCst);
+        tokio::task::yield_now().await;
+        self.now.fetch_sub(1, SeqCst);
+        Err(hotbay_pipeline::SourceError::NotFound { reference: reference.to_owned() })
+    }
+}
+
+#[tokio::test]
+async fn no_more_artifacts_are_in_memory_than_there_are_permits() {
+    let mut world = World::new();
+    for number in 0..5 {
+        let module = object(json!({
+            "apiVersion": "hotbay.dev/v1alpha1", "kind": "HandlerModule",
+            "metadata": {
+                "namespace": "shop", "name": format!("m{number}"), "uid": "u", "generation": 1, "resourceVersion": "900"
+            },
+            "spec": {"source": {"oci": {"reference": format!("reg/{number}:1")}}},
+        }));
+        world.handle(Event::Module(Change::Applied(module)));
+    }
+    let requests: Vec<LookUpRequest> = world
+        .index
+        .decide(world.now, &Time(Timestamp::UNIX_EPOCH))
+        .into_iter()
+        .filter_map(|action| if let Action::LookUp(request) = action { Some(*request) } else { None })
+        .collect();
+    let (source, permits) = (Busy::default(), tokio::sync::Semaphore::new(2));
+    let all = requests.iter().map(|request| crate::look_up::look_up(request, &source, &permits));
+    assert_eq!(futures::future::join_all(all).await.len(), 5);
+    assert_eq!(source.most.into_inner(), 2);
+}

@@ -10,6 +10,7 @@ const SEQUENCE: u64 = 100;
 
 struct Case {
     generation: i64,
+    entry_generation: i64,
     refusal: Option<Refusal>,
     wanted: Option<Revision>,
     entry: Option<Entry>,
@@ -28,6 +29,7 @@ impl Case {
         };
         Self {
             generation: 1,
+            entry_generation: 1,
             refusal: None,
             wanted: Some(revision("a")),
             entry: Some(build::entry(&module("shop", "hello"), revision("a"), None).unwrap()),
@@ -48,7 +50,7 @@ impl Case {
     /// Ready with `a`; then the reference became `b`, whose entry is written.
     fn updated() -> Self {
         let mut case = Self::ready();
-        case.generation = 2;
+        (case.generation, case.entry_generation) = (2, 2);
         case.wanted = Some(revision("b"));
         case.entry =
             Some(build::entry(&module("shop", "hello"), revision("b"), Some(revision("a"))).unwrap());
@@ -61,7 +63,11 @@ impl Case {
             digest: wanted.blobs[0].digest,
             ..build::artifact_status(&testing::validated())
         });
-        let entry = self.entry.as_ref().map(|entry| EntryInForce { entry, sequence: SEQUENCE });
+        let entry = self.entry.as_ref().map(|entry| EntryInForce {
+            entry,
+            sequence: SEQUENCE,
+            generation: self.entry_generation,
+        });
         let names: Vec<String> = (0..self.reports.len()).map(|number| format!("p{number}")).collect();
         let pods: Vec<Pod> = names
             .iter()
@@ -166,7 +172,6 @@ fn a_pod_that_says_nothing_is_waited_for() {
     };
     waits(|case| case.reports[1] = None);
     waits(|case| case.reports[1].as_mut().unwrap().applied_through = SEQUENCE as i64 - 1);
-    waits(|case| case.reports[1].as_mut().unwrap().truncated = true);
     waits(|case| {
         case.fail(1, Reason::StartFailed, None);
         case.reports[1].as_mut().unwrap().exceptions[0].sequence -= 1;
@@ -267,6 +272,87 @@ fn a_lost_registry_leaves_a_ready_module_ready() {
             "Reconciling=True SourceUnreachable"
         ]
     );
+}
+
+/// Nobody answered.
+fn unreachable() -> Refusal {
+    Refusal { class: Class::Waiting, ..Refusal::of_artifact(Reason::SourceUnreachable, "no answer") }
+}
+
+#[test]
+fn a_restarted_operator_without_a_registry_leaves_a_ready_module_ready() {
+    let mut case = Case::ready();
+    (case.refusal, case.wanted) = (Some(unreachable()), None);
+    let still_ready =
+        ["Programmed=True Succeeded", "Ready=True Succeeded", "Reconciling=True SourceUnreachable"];
+    assert_eq!(case.says()[2..], still_ready);
+    case.previous = Some(case.status());
+    assert_eq!(case.says()[2..], still_ready, "what was remembered is remembered again");
+    case.reports.clear();
+    assert_eq!(case.says()[2..], still_ready, "the latch holds without pods too");
+    case.entry_generation = 0;
+    assert_eq!(case.says()[2..], still_ready, "an entry that a later generation left as it is counts");
+    case.generation = 2;
+    assert_eq!(case.says()[3], "Ready=False SourceUnreachable", "what generation 2 wants nobody knows");
+}
+
+#[test]
+fn a_failed_look_up_leaves_it_to_the_pods_whether_a_module_becomes_ready() {
+    let mut case = Case::served();
+    case.refusal = Some(unreachable());
+    assert_eq!(case.says()[2..4], ["Programmed=True Succeeded", "Ready=True Succeeded"]);
+    case.reports[0].as_mut().unwrap().applied_through = 0;
+    assert_eq!(case.says()[2..4], ["Programmed=False Progressing", "Ready=False Progressing"]);
+    case.fail(1, Reason::StartFailed, None);
+    assert_eq!(case.says()[2..4], ["Programmed=False StartFailed", "Ready=False StartFailed"]);
+}
+
+#[test]
+fn an_entry_behind_the_status_is_not_taken_for_what_is_wanted() {
+    let mut case = Case::ready();
+    // The tag moved and the status told so, but the entry was never written.
+    case.previous.as_mut().unwrap().revision = Some(revision("b").revision);
+    (case.refusal, case.wanted) = (Some(unreachable()), None);
+    assert_eq!(case.says()[3], "Ready=False SourceUnreachable");
+}
+
+#[test]
+fn a_suspended_module_stays_as_ready_as_it_was() {
+    let suspended = Refusal::of_pool(Reason::Suspended, Class::Stalled, "suspended");
+    let mut case = Case::ready();
+    (case.generation, case.wanted, case.refusal) = (2, None, Some(suspended));
+    let frozen = [&GOOD[..], &["Suspended=True Suspended"]].concat();
+    assert_eq!(case.says(), frozen);
+    assert_eq!((case.status().observed_generation, case.status().serving_generation), (2, Some(1)));
+    case.previous = Some(case.status());
+    case.reports.push(None);
+    assert_eq!(case.says(), frozen, "a pod more changes nothing");
+    case.entry = None;
+    assert_eq!(
+        case.says()[1..],
+        ["Ready=False Suspended", "Stalled=True Suspended", "Suspended=True Suspended"]
+    );
+}
+
+#[test]
+fn a_truncated_report_is_believed_up_to_its_watermark() {
+    let mut case = Case::served();
+    case.reports[1].as_mut().unwrap().truncated = true;
+    assert_eq!(case.says(), GOOD);
+}
+
+#[test]
+fn a_message_is_cut_and_still_ends_with_what_serves() {
+    let mut case = Case::ready();
+    case.generation = 2;
+    case.wanted = None;
+    case.refusal = Some(Refusal::of_artifact(Reason::ConfigRejected, "é".repeat(40_000)));
+    let ready = case.message(condition::READY);
+    assert!(ready.len() <= 1024, "{} bytes", ready.len());
+    assert!(ready.ends_with(&format!("…; still serving {}", revision("a").revision)), "{ready}");
+    let mut list = Conditions::new(1, &[], &case.now);
+    list.set_true(condition::READY, Reason::Succeeded, "é".repeat(40_000));
+    assert_eq!((list.list[0].message.len(), list.list[0].message.ends_with('…')), (1023, true));
 }
 
 #[test]

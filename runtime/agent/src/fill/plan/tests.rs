@@ -102,13 +102,13 @@ fn blobs_come_before_the_entry_and_only_this_platforms() {
     assert_eq!(case.actions(), [fetch("v2"), fetch("v1")]);
     assert_eq!(case.actions(), [], "a fetch is started once");
     case.fetched("v2");
-    assert_eq!(case.actions(), [], "half of the blobs is not enough");
-    case.fetched("v1");
-    assert_eq!(case.actions(), [Action::Write(entry.clone())]);
-    assert!(!case.plan.is_synced());
+    assert_eq!(case.actions(), [Action::Write(entry.clone())], "the last good one's may come later");
+    assert!(!case.plan.is_synced(case.now));
     case.wrote(&entry);
+    assert!(case.plan.is_synced(case.now));
+    case.fetched("v1");
     assert_eq!(case.actions(), []);
-    assert!(case.plan.is_synced());
+    assert!(case.plan.is_synced(case.now));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn nothing_is_done_before_a_list_is_complete() {
     assert_eq!(case.actions(), []);
     case.take(Event::Init);
     case.take(Event::InitApply(mk_config_map(&mk_entry("new", 2, &["v1"]))));
-    assert_eq!((case.actions(), case.plan.known(), case.plan.is_synced()), (vec![], None, false));
+    assert_eq!((case.actions(), case.plan.known(), case.plan.is_synced(case.now)), (vec![], None, false));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_missing_blob_holds_up_its_entry_alone_and_the_old_one_stays() {
     let known = case.plan.known().unwrap();
     assert_eq!(known[0].trouble.as_ref().map(|trouble| &trouble.reason), Some(&Reason::Incomplete));
     assert_eq!(known[1].trouble, None);
-    assert!(case.plan.is_synced(), "one bad entry does not hold up the pod");
+    assert!(!case.plan.is_synced(case.now), "what was just not there may come in a moment");
     case.now += SWEEP_AFTER - Duration::from_millis(1);
     assert_eq!(case.actions(), [fetch("v2")], "it is tried again");
     assert_eq!(case.plan.known().unwrap(), known, "another try is no news");
@@ -202,20 +202,78 @@ fn a_missing_blob_holds_up_its_entry_alone_and_the_old_one_stays() {
 }
 
 #[test]
+fn the_last_good_revision_is_served_while_the_wanted_ones_blob_is_missing() {
+    let entry = mk_entry("hello", 7, &["v2", "v1"]);
+    let mut case = Case::new(&[]);
+    case.lists(&[&entry]);
+    case.actions();
+    case.fetched("v1");
+    assert_eq!(case.actions(), [], "the wanted one's may be here in a moment");
+    case.not_fetched("v2");
+    assert_eq!(case.actions(), [Action::Write(entry.clone())]);
+    case.wrote(&entry);
+    let trouble = case.plan.known().unwrap().remove(0).trouble;
+    assert_eq!(trouble.map(|trouble| trouble.reason), Some(Reason::Incomplete));
+    case.now += Duration::from_secs(1);
+    assert_eq!(case.actions(), [fetch("v2")], "it is tried on");
+    case.fetched("v2");
+    assert_eq!((case.actions(), case.plan.is_synced(case.now)), (vec![], true));
+}
+
+#[test]
+fn a_missing_last_good_blob_neither_holds_up_the_entry_nor_is_its_trouble() {
+    let entry = mk_entry("hello", 7, &["v2", "v1"]);
+    let mut case = Case::new(&[]);
+    case.lists(&[&entry]);
+    case.actions();
+    case.not_fetched("v1");
+    case.fetched("v2");
+    assert_eq!(case.actions(), [Action::Write(entry.clone())]);
+    case.wrote(&entry);
+    assert_eq!(case.plan.known().unwrap()[0].trouble, None);
+    assert!(case.plan.is_synced(case.now));
+}
+
+#[test]
+fn a_blob_that_may_come_is_waited_for_a_while_and_one_that_cannot_is_not() {
+    let entry = mk_entry("hello", 1, &["v1"]);
+    let mut case = Case::new(&[]);
+    case.lists(&[&entry]);
+    let end = case.now + PATIENCE;
+    while case.now < end {
+        assert!(!case.plan.is_synced(case.now), "{:?} before the end", end - case.now);
+        if case.actions().contains(&fetch("v1")) {
+            case.not_fetched("v1");
+        }
+        case.now = case.plan.next_wake(case.now).unwrap();
+    }
+    assert_eq!(case.now, end, "the end of the patience is an event");
+    assert!(case.plan.is_synced(case.now), "one bad entry does not hold up the pod for ever");
+    let mut case = Case::new(&[]);
+    case.lists(&[&entry]);
+    case.actions();
+    let why = Trouble { reason: Reason::DigestMismatch, message: "other bytes".into() };
+    case.plan.fetched(mk_blob("v1").digest, Err(why), case.now);
+    assert!(case.plan.is_synced(case.now), "waiting does not help");
+}
+
+#[test]
 fn retries_come_more_and_more_seldom_and_never_spin() {
     let mut case = Case::new(&[]);
     case.lists(&[&mk_entry("hello", 1, &["v1"])]);
-    let mut waits = Vec::new();
-    for _ in 0..10 {
-        let actions = case.actions();
-        assert!(actions.contains(&fetch("v1")));
-        case.not_fetched("v1");
+    let (mut waits, mut last, mut wakes) = (Vec::new(), case.now, 0);
+    while waits.len() < 11 {
+        if case.actions().contains(&fetch("v1")) {
+            waits.push((case.now - last).as_millis());
+            last = case.now;
+            case.not_fetched("v1");
+        }
         case.plan.sweep_at = None;
-        let wake = case.plan.next_wake(case.now).unwrap();
-        waits.push((wake - case.now).as_millis());
-        case.now = wake;
+        case.now = case.plan.next_wake(case.now).unwrap();
+        wakes += 1;
     }
-    assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    assert_eq!(waits, [0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+    assert_eq!(wakes, 12, "one for each try, and one when the patience ends");
     case.take(Event::Delete(mk_config_map(&mk_entry("hello", 1, &["v1"]))));
     case.now += Duration::from_secs(60);
     case.actions();
