@@ -94,7 +94,8 @@ impl Connection {
                 Self::H1(sender)
             }
             Protocol::H2c => {
-                let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(broken)?;
+                let (sender, connection) =
+                    http2::handshake(TokioExecutor::new(), io).await.map_err(broken)?;
                 tokio::spawn(connection);
                 Self::H2c(sender)
             }
@@ -155,7 +156,11 @@ fn trouble(error: hyper::Error) -> Trouble {
         None => false,
     });
     // Canceled: it never left this process. Closed: `ready` found the connection ended before the request was given to it.
-    if unprocessed || error.is_canceled() || error.is_closed() { Trouble::Unprocessed(story) } else { Trouble::Broken(story) }
+    if unprocessed || error.is_canceled() || error.is_closed() {
+        Trouble::Unprocessed(story)
+    } else {
+        Trouble::Broken(story)
+    }
 }
 
 /// A body in one piece, with a length.

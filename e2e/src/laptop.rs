@@ -101,20 +101,24 @@ impl Laptop {
 
     /// Waits until `path` is answered with `status`.
     pub async fn answers(&self, path: &str, status: u16) -> Answer {
-        wait_for(&format!("GET {path} is answered with {status}"), async || match get(self.address, path).await {
-            Ok(answer) if answer.status == status => Ok(answer),
-            Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
-            Err(trouble) => Err(format!("{trouble:?}")),
+        wait_for(&format!("GET {path} is answered with {status}"), async || {
+            match get(self.address, path).await {
+                Ok(answer) if answer.status == status => Ok(answer),
+                Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
+                Err(trouble) => Err(format!("{trouble:?}")),
+            }
         })
         .await
     }
 
     /// Waits until `path` is answered with 200 and `text`.
     pub async fn serves(&self, path: &str, text: &str) {
-        wait_for(&format!("GET {path} is answered with {text:?}"), async || match get(self.address, path).await {
-            Ok(answer) if answer.status == 200 && answer.text() == text => Ok(()),
-            Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
-            Err(trouble) => Err(format!("{trouble:?}")),
+        wait_for(&format!("GET {path} is answered with {text:?}"), async || {
+            match get(self.address, path).await {
+                Ok(answer) if answer.status == 200 && answer.text() == text => Ok(()),
+                Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
+                Err(trouble) => Err(format!("{trouble:?}")),
+            }
         })
         .await;
     }
@@ -204,7 +208,11 @@ impl Laptop {
 impl Drop for Laptop {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- what hotbay run said:\n{}\n--- report: {:#?}", self.locked().join("\n"), self.report());
+            eprintln!(
+                "--- what hotbay run said:\n{}\n--- report: {:#?}",
+                self.locked().join("\n"),
+                self.report()
+            );
         }
         // The others die with it. Only then may the folder go, or they would write into it again.
         let _ended_before = self.child.start_kill();

@@ -2,8 +2,14 @@
 //!
 //! Tests of the CLI use it as well as those of a cluster. Nothing here is part of a product.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "everything here runs inside tests")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "everything here runs inside tests"
+)]
 
+pub mod cluster;
 pub mod http;
 pub mod laptop;
 pub mod load;

@@ -102,7 +102,8 @@ impl Load {
         let mut load = Self { stop: Arc::default(), ok: Arc::default(), clients: JoinSet::new() };
         for _ in 0..connections {
             let (stop, ok) = (Arc::clone(&load.stop), Arc::clone(&load.ok));
-            let client = Client { address, protocol, path: path.to_owned(), stop, ok, tally: Tally::default() };
+            let client =
+                Client { address, protocol, path: path.to_owned(), stop, ok, tally: Tally::default() };
             match protocol {
                 Protocol::H1 => load.clients.spawn(client.run()),
                 Protocol::H2c => load.clients.spawn(client.run_streams()),

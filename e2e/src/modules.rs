@@ -35,6 +35,11 @@ pub fn constructor_abort() -> PathBuf {
     build(&Variant { example: "faulty", features: "constructor-abort", text: "" })
 }
 
+/// `faulty` whose constructor ends the process that loads it with exit code 0.
+pub fn constructor_exit() -> PathBuf {
+    build(&Variant { example: "faulty", features: "constructor-exit", text: "" })
+}
+
 /// One build of an example.
 struct Variant<'v> {
     example: &'v str,
@@ -60,15 +65,21 @@ fn build(variant: &Variant) -> PathBuf {
     cargo_build(variant, &folder);
     let path = folder.join(format!("{}.so", name.trim_end_matches('_')));
     let temporary = path.with_extension("tmp");
-    fs::copy(folder.join(format!("debug/lib{}.so", variant.example)), &temporary).expect("the module was built");
+    fs::copy(folder.join(format!("debug/lib{}.so", variant.example)), &temporary)
+        .expect("the module was built");
     fs::rename(&temporary, &path).expect("the module can be put in place");
     built.insert(name, path.clone());
     path
 }
 
-/// Small files: what counts is what modules do, and every swap hashes and copies them.
-const SMALL: [(&str, &str); 3] =
-    [("CARGO_PROFILE_DEV_DEBUG", "0"), ("CARGO_PROFILE_DEV_STRIP", "symbols"), ("CARGO_PROFILE_DEV_OPT_LEVEL", "1")];
+/// Small files: what counts is what modules do, and every swap hashes and copies them. Without LTO, `faulty` is larger than what a pool hands
+/// over by default.
+const SMALL: [(&str, &str); 4] = [
+    ("CARGO_PROFILE_DEV_DEBUG", "0"),
+    ("CARGO_PROFILE_DEV_STRIP", "symbols"),
+    ("CARGO_PROFILE_DEV_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_DEV_LTO", "fat"),
+];
 
 fn cargo_build(variant: &Variant, folder: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
@@ -86,10 +97,15 @@ fn cargo_build(variant: &Variant, folder: &Path) {
 
 fn target_folder() -> PathBuf {
     let usual = || workspace().join("target");
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(usual, |folder| workspace().join(folder)).join("test-modules")
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(usual, |folder| workspace().join(folder))
+        .join("test-modules")
 }
 
 /// The workspace's folder.
 pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate is in a folder of the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate is in a folder of the workspace")
+        .to_owned()
 }

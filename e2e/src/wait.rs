@@ -17,12 +17,14 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// When it is not true within [`DEADLINE`], with the last look's story.
 pub async fn wait_for<T>(what: &str, mut condition: impl AsyncFnMut() -> Result<T, String>) -> T {
     let until = Instant::now() + DEADLINE;
+    let mut story = "there was no look".to_owned();
     loop {
-        let story = match tokio::time::timeout_at(until, condition()).await {
+        match tokio::time::timeout_at(until, condition()).await {
             Ok(Ok(value)) => return value,
-            Ok(Err(story)) => story,
-            Err(_elapsed) => "the look itself did not end".to_owned(),
-        };
+            Ok(Err(last)) => story = last,
+            // The look before this one says more than that this one did not end.
+            Err(_elapsed) => story.push_str("; then a look that did not end"),
+        }
         assert!(Instant::now() < until, "{what}: not within {DEADLINE:?}; at last: {story}");
         tokio::time::sleep(INTERVAL).await;
     }

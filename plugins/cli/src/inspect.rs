@@ -75,9 +75,12 @@ fn describe(bytes: &[u8]) -> anyhow::Result<String> {
     if let Some(schema) = &facts.manifest.config_schema {
         line("config", schema.to_string());
     }
-    line("here", match check(&facts, &Host::current(), &host::library_exists) {
-        Ok(()) => "loads on this machine".to_owned(),
-        Err(error) => format!("{}: {error}", error.reason()),
-    });
+    line(
+        "here",
+        match check(&facts, &Host::current(), &host::library_exists) {
+            Ok(()) => "loads on this machine".to_owned(),
+            Err(error) => format!("{}: {error}", error.reason()),
+        },
+    );
     Ok(text)
 }

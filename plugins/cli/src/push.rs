@@ -66,7 +66,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<(PlatformBuild, ModuleFacts)> {
-    let bytes = Bytes::from(std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?);
+    let bytes =
+        Bytes::from(std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?);
     let facts = ModuleFacts::read(&bytes).with_context(|| format!("{} is no module", file.display()))?;
     check_abi(facts.abi).with_context(|| format!("{} cannot be served", file.display()))?;
     Ok((PlatformBuild { platform: facts.platform.clone(), bytes }, facts))

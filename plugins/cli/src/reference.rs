@@ -11,7 +11,12 @@ use hotbay_registry::{AddressPolicy, Client, Credentials, Mirror, MirrorTarget, 
 #[derive(Clone, Debug, Args)]
 pub struct RegistryArgs {
     /// Look for references that begin with PREFIX elsewhere: `registry.example.com=http://127.0.0.1:5000` or `…=oci:DIR`.
-    #[arg(long = "mirror", env = "HOTBAY_REGISTRY_MIRRORS", value_name = "PREFIX=URL|oci:DIR", value_delimiter = ',')]
+    #[arg(
+        long = "mirror",
+        env = "HOTBAY_REGISTRY_MIRRORS",
+        value_name = "PREFIX=URL|oci:DIR",
+        value_delimiter = ','
+    )]
     pub mirrors: Vec<String>,
     /// Speak plain HTTP with this registry (`host:port`, or `host` for all its ports). May be given several times.
     #[arg(long, env = "HOTBAY_INSECURE_REGISTRIES", value_name = "HOST", value_delimiter = ',')]
@@ -25,6 +30,7 @@ impl RegistryArgs {
         Ok(Client::new(Options {
             mirrors: self.mirrors()?,
             insecure,
+            layouts: true,
             credentials: Credentials::docker_default(),
             addresses: AddressPolicy { refuse_loopback: false },
             ..Options::default()
@@ -41,6 +47,9 @@ impl RegistryArgs {
     }
 
     fn mirrors(&self) -> anyhow::Result<Vec<Mirror>> {
-        self.mirrors.iter().map(|text| text.parse().map_err(|why: String| anyhow::anyhow!("--mirror {text}: {why}"))).collect()
+        self.mirrors
+            .iter()
+            .map(|text| text.parse().map_err(|why: String| anyhow::anyhow!("--mirror {text}: {why}")))
+            .collect()
     }
 }

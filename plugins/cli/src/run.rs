@@ -14,13 +14,18 @@ mod yaml;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use hotbay_api::LocalReport;
 use hotbay_bay::Writer;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::reference::RegistryArgs;
+
+/// How often the keeper's report is looked at for its first engine.
+const REPORT_LOOK: Duration = Duration::from_millis(50);
 
 /// What to serve, and where.
 #[derive(Debug, clap::Args)]
@@ -61,10 +66,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let Args { paths, listen, health_listen, state, registry } = args;
     for path in &paths {
-        anyhow::ensure!(path.exists(), "{} does not exist; name a YAML file, a .so file, or a folder", path.display());
+        anyhow::ensure!(
+            path.exists(),
+            "{} does not exist; name a YAML file, a .so file, or a folder",
+            path.display()
+        );
     }
     let layout = Layout::new(state, listen)?;
     let lock = layout.lock()?;
+    // What the last run's keeper said is not said by ours.
+    match std::fs::remove_file(&layout.report) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("failed to remove {}", layout.report.display()));
+        }
+        _ => {}
+    }
     let writer = Writer::new(&layout.bay)?;
     // What the last run served may not be wanted any more; blobs stay, they are named by what they are.
     for key in writer.list()?.entries {
@@ -82,19 +98,56 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let plane = plane::Plane::new(client, writer, layout.report.clone());
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        tracing::info!("serving at http://{listen}");
+        // The terminal was closed; who started us with nohup does not mind.
+        let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         let mut plane = std::pin::pin!(plane.run(desired));
+        let mut serves = std::pin::pin!(serves(&layout.report));
+        let mut told = false;
         loop {
             tokio::select! {
                 ended = keeper.ended() => return ended,
                 () = &mut plane => anyhow::bail!("the control plane has ended"),
                 _ = interrupt.recv() => keeper.stop()?,
                 _ = terminate.recv() => keeper.stop()?,
+                () = heard(&mut hangup) => keeper.stop()?,
+                () = &mut serves, if !told => {
+                    told = true;
+                    tracing::info!("serving at http://{listen}");
+                }
             }
         }
     });
     drop(lock);
     code
+}
+
+/// Whether SIGHUP was ignored when we were started: a handler of ours would undo that.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is signal 1.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Waits for a signal, for ever if there is none to wait for.
+async fn heard(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the keeper reports that an engine serves.
+async fn serves(report: &Path) {
+    let mut tick = tokio::time::interval(REPORT_LOOK);
+    loop {
+        tick.tick().await;
+        let said =
+            std::fs::read(report).ok().and_then(|json| serde_json::from_slice::<LocalReport>(&json).ok());
+        if said.is_some_and(|report| report.engine > 0) {
+            return;
+        }
+    }
 }
 
 /// The runtime of a command: one thread is enough.
@@ -121,9 +174,13 @@ impl Layout {
     /// Held as long as the run: a second one on the same folder would fight over the bay.
     fn lock(&self) -> anyhow::Result<std::fs::File> {
         let path = self.state.join("lock");
-        let file = std::fs::File::create(&path).with_context(|| format!("failed to make {}", path.display()))?;
+        let file =
+            std::fs::File::create(&path).with_context(|| format!("failed to make {}", path.display()))?;
         file.try_lock().with_context(|| {
-            format!("another hotbay run uses {}; stop it, or choose another --listen or --state", self.state.display())
+            format!(
+                "another hotbay run uses {}; stop it, or choose another --listen or --state",
+                self.state.display()
+            )
         })?;
         Ok(file)
     }

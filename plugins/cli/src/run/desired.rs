@@ -16,6 +16,8 @@ use super::yaml::{self, Documents};
 
 /// How often YAML files are looked at: a handful of small files, and no editor's way of saving escapes it.
 const LOOK: Duration = Duration::from_millis(100);
+/// A file that is out of sight for less was not removed: an editor renames it and writes another one in its place.
+const ABSENCE: Duration = Duration::from_secs(1);
 
 /// Everything that is asked for.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +38,7 @@ pub(super) fn follow(paths: &[PathBuf], layouts: &[PathBuf], desired: &mpsc::Sen
     let mut sent = None;
     loop {
         let scan = drop_ins.scan(Instant::now());
-        files.look(paths);
+        files.look(paths, Instant::now());
         let now: Vec<String> =
             scan.problems.iter().map(|problem| format!("{}: {}", problem.reason, problem.message)).collect();
         for problem in now.iter().filter(|problem| !problems.contains(*problem)) {
@@ -70,12 +72,13 @@ struct File {
     taken: Option<String>,
     documents: Documents,
     unreadable: Option<String>,
+    absent_since: Option<Instant>,
 }
 
 impl Files {
-    fn look(&mut self, paths: &[PathBuf]) {
+    fn look(&mut self, paths: &[PathBuf], now: Instant) {
         let before = self.known.len();
-        self.known.retain(|path, _| path.exists());
+        self.known.retain(|path, file| !file.is_gone(path, now));
         self.version += u64::from(self.known.len() != before);
         for path in yaml_files(paths) {
             let read = std::fs::read_to_string(&path);
@@ -90,10 +93,22 @@ impl Files {
 }
 
 impl File {
+    /// Whether the file was removed, and not only renamed for an instant or gone with its folder.
+    fn is_gone(&mut self, path: &Path, now: Instant) -> bool {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if path.exists() || std::fs::read_dir(folder).is_err() {
+            self.absent_since = None;
+            return false;
+        }
+        now.duration_since(*self.absent_since.get_or_insert(now)) >= ABSENCE
+    }
+
     /// Takes the text if it was the same at two looks: an editor that truncates and writes is not caught half-way. True if modules changed.
     fn take(&mut self, path: &Path, read: std::io::Result<String>) -> bool {
         let text = match read {
             Ok(text) => text,
+            // `is_gone` sees to it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
             Err(error) => {
                 let words = Some(error.to_string());
                 if self.unreadable != words {
@@ -160,5 +175,42 @@ impl Layouts {
             }
         }
         self.version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "apiVersion: hotbay.dev/v1alpha1\nkind: HandlerModule\nmetadata: {name: hello}\n\
+                         spec: {source: {oci: {reference: r.example.com/hello:1.0}}}\n";
+
+    #[test]
+    fn a_file_is_dropped_only_when_it_stays_away_from_a_folder_that_is_there() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, away) = (home.path().join("modules"), home.path().join("away"));
+        std::fs::create_dir(&folder).unwrap();
+        let (file, backup) = (folder.join("m.yaml"), folder.join("m.yaml~"));
+        std::fs::write(&file, HELLO).unwrap();
+        let begin = Instant::now();
+        let mut files = Files::default();
+        let mut modules = |millis| {
+            files.look(std::slice::from_ref(&folder), begin + Duration::from_millis(millis));
+            files.modules().len()
+        };
+        assert_eq!(modules(0), 1);
+        // As vim saves.
+        std::fs::rename(&file, &backup).unwrap();
+        assert_eq!(modules(100), 1);
+        assert_eq!(modules(1_099), 1);
+        std::fs::rename(&backup, &file).unwrap();
+        assert_eq!(modules(1_200), 1);
+        std::fs::rename(&folder, &away).unwrap();
+        assert_eq!(modules(1_300), 1);
+        assert_eq!(modules(9_000), 1, "nobody can say what was removed");
+        std::fs::rename(&away, &folder).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(modules(9_100), 1);
+        assert_eq!(modules(10_100), 0);
     }
 }

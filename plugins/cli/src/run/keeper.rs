@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use tokio::sync::oneshot;
 
 use super::Layout;
@@ -16,7 +16,7 @@ use super::Layout;
 pub(super) struct Keeper {
     /// Names the process even after its number is another's.
     pidfd: OwnedFd,
-    end: oneshot::Receiver<Result<Option<i32>, rustix::io::Errno>>,
+    end: oneshot::Receiver<Result<Option<WaitStatus>, rustix::io::Errno>>,
     stopping: bool,
 }
 
@@ -38,24 +38,34 @@ impl Keeper {
         command.args(["--handover-interval", "0s"]);
         let spawned = hotbay_sys::process::spawn(command, None).context("failed to start the keeper")?;
         let pid = Pid::from_raw(spawned.pid).context("the keeper has no process id")?;
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("failed to watch the keeper")?;
+        let pidfd =
+            rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("failed to watch the keeper")?;
         let (end_tx, end) = oneshot::channel();
         let wait = move || {
             let waited = rustix::process::waitpid(Some(pid), WaitOptions::empty());
             // Nobody listens any more: the command has failed and ends.
-            let _ = end_tx.send(waited.map(|ended| ended.and_then(|(_, status)| status.exit_status())));
+            let _ = end_tx.send(waited.map(|ended| ended.map(|(_, status)| status)));
         };
-        std::thread::Builder::new().name("keeper-wait".to_owned()).spawn(wait).context("failed to start a thread")?;
+        std::thread::Builder::new()
+            .name("keeper-wait".to_owned())
+            .spawn(wait)
+            .context("failed to start a thread")?;
         Ok(Self { pidfd, end, stopping: false })
     }
 
     /// Waits for its end; an error if it was not asked to stop.
     pub async fn ended(&mut self) -> anyhow::Result<ExitCode> {
-        let code = (&mut self.end).await.context("nobody waits for the keeper")?.context("failed to reap the keeper")?;
-        match code {
-            Some(0) if self.stopping => Ok(ExitCode::SUCCESS),
-            Some(code) => bail!("the keeper ended with code {code}"),
-            None => bail!("the keeper was killed"),
+        let ended = (&mut self.end)
+            .await
+            .context("nobody waits for the keeper")?
+            .context("failed to reap the keeper")?;
+        let status = ended.context("the keeper did not end")?;
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(0), _) if self.stopping => Ok(ExitCode::SUCCESS),
+            // Told to end before it had got as far as to listen to signals.
+            (_, Some(signal)) if self.stopping && signal == Signal::TERM.as_raw() => Ok(ExitCode::SUCCESS),
+            (Some(code), _) => bail!("the keeper ended with code {code}"),
+            (None, _) => bail!("the keeper was killed"),
         }
     }
 

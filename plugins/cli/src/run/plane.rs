@@ -22,17 +22,35 @@ use tokio::task::{JoinError, JoinSet};
 use self::module::{Job, Module};
 use super::desired::Desired;
 
+/// A bay that could not be written is written again after this.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+
 pub(super) struct Plane {
     client: Arc<Client>,
     writer: Writer,
     report: PathBuf,
     modules: BTreeMap<EntryKey, Module>,
+    /// Entries that are to be removed from the bay.
+    gone: BTreeSet<EntryKey>,
+    /// When to write again what could not be written.
+    write_due: Option<Instant>,
     layouts: u64,
+    /// How often something else was asked for: modules that came together have one age.
+    takes: u32,
 }
 
 impl Plane {
     pub fn new(client: Client, writer: Writer, report: PathBuf) -> Self {
-        Self { client: Arc::new(client), writer, report, modules: BTreeMap::new(), layouts: 0 }
+        Self {
+            client: Arc::new(client),
+            writer,
+            report,
+            modules: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            write_due: None,
+            layouts: 0,
+            takes: 0,
+        }
     }
 
     /// Follows what is asked for until nobody asks any more.
@@ -49,15 +67,16 @@ impl Plane {
                     });
                 }
             }
-            let due = self.modules.values().filter_map(|module| module.due).min();
-            let wait = due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
+            let due = self.modules.values().filter_map(|module| module.due).chain(self.write_due).min();
+            let wait =
+                due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
             tokio::select! {
                 desired = desired.recv() => match desired {
                     Some(desired) => self.take(desired),
                     None => return,
                 },
                 Some(done) = jobs.join_next() => self.done(done),
-                () = tokio::time::sleep(wait) => continue,
+                () = tokio::time::sleep(wait) => if self.write_due.is_none_or(|due| due > Instant::now()) { continue },
             }
             self.write();
         }
@@ -76,11 +95,12 @@ impl Plane {
 
     fn take(&mut self, desired: Desired) {
         let Desired { modules, drop_ins, layouts } = desired;
+        self.takes += 1;
         let layouts_changed = std::mem::replace(&mut self.layouts, layouts) != layouts;
         let wanted =
             drop_ins.iter().map(from_drop_in).chain(modules.into_iter().map(|module| (module, None)));
         let mut present = BTreeSet::new();
-        for (module, bytes) in wanted {
+        for (mut module, bytes) in wanted {
             let key = match key_of(&module) {
                 Ok(key) => key,
                 Err(refusal) => {
@@ -92,22 +112,26 @@ impl Plane {
                 tracing::warn!(module = %key, "asked for twice; the first one counts");
                 continue;
             }
+            let since = self.modules.get(&key).map_or(self.takes, |known| known.since);
+            set_age(&mut module, since);
             match self.modules.get_mut(&key) {
                 Some(known) => known.ask(module, bytes, layouts_changed),
-                None => drop(self.modules.insert(key, Module::new(module, bytes))),
+                None => drop(self.modules.insert(key, Module::new(module, bytes, since))),
             }
         }
-        let gone: Vec<EntryKey> = self.modules.keys().filter(|key| !present.contains(*key)).cloned().collect();
+        let gone: Vec<EntryKey> =
+            self.modules.keys().filter(|key| !present.contains(*key)).cloned().collect();
         for key in gone {
             self.modules.remove(&key);
-            if let Err(error) = self.writer.remove_entry(&key) {
-                tracing::warn!(module = %key, %error, "failed to remove from the bay");
-            }
+            self.gone.insert(key);
         }
+        self.gone.retain(|key| !present.contains(key));
     }
 
     /// Brings the bay in line with everything that is prepared and has its routes.
     fn write(&mut self) {
+        self.write_due = None;
+        self.remove();
         let claimants: Vec<_> = self.modules.values().filter_map(Module::claimant).collect();
         let refused = settle(&claimants);
         drop(claimants);
@@ -122,9 +146,23 @@ impl Plane {
             };
             if let Err(error) = written {
                 tracing::warn!(module = %key, "failed: {error:#}");
+                self.write_due = Some(Instant::now() + WRITE_AGAIN);
             }
         }
         self.clean();
+    }
+
+    /// Removes the entries of modules that nobody asks for any more.
+    fn remove(&mut self) {
+        let Self { gone, writer, write_due, .. } = self;
+        gone.retain(|key| {
+            let removed = writer.remove_entry(key);
+            if let Err(error) = &removed {
+                tracing::warn!(module = %key, %error, "failed to remove from the bay");
+                *write_due = Some(Instant::now() + WRITE_AGAIN);
+            }
+            removed.is_err()
+        });
     }
 
     /// What the runtime last said; nothing, before it said anything.
@@ -145,9 +183,19 @@ impl Plane {
     }
 }
 
+/// Gives a module that has no creation time one by which those that were there first go first. It is no date: only the order counts.
+fn set_age(module: &mut HandlerModule, since: u32) {
+    if module.metadata.creation_timestamp.is_none() {
+        let (hours, minutes, seconds) = ((since / 3600).min(23), since / 60 % 60, since % 60);
+        let time = format!("1970-01-01T{hours:02}:{minutes:02}:{seconds:02}Z");
+        module.metadata.creation_timestamp = serde_json::from_value(time.into()).ok();
+    }
+}
+
 /// A drop-in as a module with every default.
 fn from_drop_in(drop_in: &DropIn) -> (HandlerModule, Option<Bytes>) {
-    let reference = drop_in.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let reference =
+        drop_in.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let source = ModuleSource { oci: Some(OciSource { reference }) };
     let spec = HandlerModuleSpec { source, ..HandlerModuleSpec::default() };
     let mut module = HandlerModule::new(&drop_in.key.name, spec);

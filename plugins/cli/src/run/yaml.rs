@@ -39,7 +39,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Documents, YamlError> {
         let kind = value.get("kind").and_then(Value::as_str).unwrap_or("document without a kind").to_owned();
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
         match (kind.as_str(), version.as_str()) {
-            ("HandlerModule", "hotbay.dev/v1alpha1") => documents.modules.push(module(value).map_err(refuse)?),
+            ("HandlerModule", "hotbay.dev/v1alpha1") => {
+                documents.modules.push(module(value).map_err(refuse)?)
+            }
             ("HandlerModule", other) => {
                 return Err(refuse(format!("apiVersion is {other:?}; write hotbay.dev/v1alpha1")));
             }
@@ -49,7 +51,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Documents, YamlError> {
     Ok(documents)
 }
 
-fn module(value: Value) -> Result<HandlerModule, String> {
+fn module(mut value: Value) -> Result<HandlerModule, String> {
+    if let Some(fields) = value.as_object_mut() {
+        // Known, and read already; kube's types do not have them as fields.
+        fields.retain(|name, _| name != "apiVersion" && name != "kind");
+    }
     let mut unknown = Vec::new();
     let module: HandlerModule = serde_ignored::deserialize(value, |path| unknown.push(path.to_string()))
         .map_err(|error| error.to_string())?;

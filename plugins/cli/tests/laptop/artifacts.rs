@@ -36,7 +36,8 @@ async fn both_forms_are_pushed_and_inspected() {
     let digest = Digest::of(&fs::read(&module).unwrap()).to_string();
     for form in ["artifact", "image"] {
         let to = format!("oci:{}:{form}", folder.path().display());
-        let pushed = prints(&["push".as_ref(), module.as_ref(), to.as_ref(), "--form".as_ref(), form.as_ref()]).await;
+        let pushed =
+            prints(&["push".as_ref(), module.as_ref(), to.as_ref(), "--form".as_ref(), form.as_ref()]).await;
         assert!(pushed.starts_with(&format!("{to}@sha256:")), "{pushed}");
         let by_name = prints(&["inspect".as_ref(), to.as_ref()]).await;
         for words in [digest.as_str(), "hello 0.1.0", "linux/", "GET /hello", "loads on this machine"] {

@@ -46,16 +46,13 @@ async fn ctrl_c_lets_a_slow_request_finish() {
 /// Waits until the engine runs the thread on which `faulty` sleeps.
 async fn in_flight(laptop: &Laptop) {
     let engine = laptop.pid(Role::Engine);
-    let threads = || std::fs::read_dir(format!("/proc/{engine}/task")).map(Iterator::count).unwrap_or_default();
-    let before = threads();
-    // A thread of its own for the sleeper; workers and loader are there from the start.
     wait_for("the handler has begun", async || {
-        let names = || std::fs::read_dir(format!("/proc/{engine}/task")).into_iter().flatten().flatten();
-        let sleeps = names().any(|task| {
-            let call = std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
-            call.contains("hrtimer_nanosleep")
-        });
-        if sleeps { Ok(()) } else { Err(format!("{before} threads, now {}", threads())) }
+        let tasks = std::fs::read_dir(format!("/proc/{engine}/task")).into_iter().flatten().flatten();
+        // Where each thread sleeps in the kernel. The engine's own wait by futex, poll and epoll.
+        let waits = tasks.map(|task| std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default());
+        let waits: Vec<String> = waits.collect();
+        let sleeps = waits.iter().any(|place| place.contains("nanosleep"));
+        if sleeps { Ok(()) } else { Err(format!("{waits:?}")) }
     })
     .await;
 }
@@ -117,7 +114,14 @@ async fn an_address_in_use_and_a_path_that_is_not_there_are_errors() {
     let modules = shop.modules();
     let output = laptop::command(
         HOTBAY,
-        &["run".as_ref(), modules.as_ref(), "--listen".as_ref(), listen.as_ref(), "--state".as_ref(), state.as_ref()],
+        &[
+            "run".as_ref(),
+            modules.as_ref(),
+            "--listen".as_ref(),
+            listen.as_ref(),
+            "--state".as_ref(),
+            state.as_ref(),
+        ],
     )
     .await;
     assert!(!output.status.success());

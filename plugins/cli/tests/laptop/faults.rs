@@ -96,7 +96,8 @@ async fn an_abort_in_create_of_the_first_revision_spares_the_others() {
 async fn a_panic_or_an_error_in_create_is_said_and_the_old_serves() {
     let shop = Workshop::new();
     let laptop = start(&shop).await;
-    for (mode, words) in [("create-panic", "asked create to panic"), ("create-error", "asked create to fail")] {
+    for (mode, words) in [("create-panic", "asked create to panic"), ("create-error", "asked create to fail")]
+    {
         set_mode(&shop, mode);
         let entry = laptop.failed(FAULTY, Reason::StartFailed).await;
         let message = entry.failure.unwrap().message;
@@ -133,6 +134,15 @@ async fn a_create_that_stays_pending_is_given_up() {
     shop.drop_in("libecho.so", &modules::echo());
     laptop.answers("/echo/x", 200).await;
     assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+    laptop.failed(FAULTY, Reason::StartTimeout).await;
+    the_old_serves_until_it_is_cured(&shop, &laptop).await;
+}
+
+#[tokio::test]
+async fn a_create_that_wakes_itself_for_ever_is_given_up() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    set_mode(&shop, "create-spin");
     laptop.failed(FAULTY, Reason::StartTimeout).await;
     the_old_serves_until_it_is_cured(&shop, &laptop).await;
 }
@@ -234,5 +244,9 @@ async fn what_no_engine_may_load_is_refused_before_it_could() {
     shop.drop_in("libfaulty.so", &modules::constructor_abort());
     laptop.failed("local/faulty", Reason::ProbeCrashed).await;
     assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
-    assert_eq!(laptop.report().engine, 1, "only a probe has died");
+    // A pass is more than exit code 0: this one would end every engine.
+    shop.drop_in("libfaulty.so", &modules::constructor_exit());
+    laptop.says(&["local/faulty", "ProbeCrashed", "exit code 0"]).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
+    assert_eq!(laptop.report().engine, 1, "only probes have died");
 }

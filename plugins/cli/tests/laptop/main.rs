@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
 
+mod artifacts;
 mod ending;
 mod faults;
 mod folder;
@@ -11,5 +12,3 @@ mod requests;
 mod swaps;
 mod workshop;
 mod yaml;
-
-mod artifacts;

@@ -62,9 +62,14 @@ impl Workshop {
 
     /// `hotbay run` on the folder, with the layout as a mirror.
     pub async fn run(&self) -> Laptop {
+        self.run_paths(&[self.modules()]).await
+    }
+
+    /// `hotbay run` on these paths, with the layout as a mirror.
+    pub async fn run_paths(&self, paths: &[PathBuf]) -> Laptop {
         let mirror = format!("registry.example.com=oci:{}", self.layout().display());
-        let modules = self.modules();
-        let args: [&OsStr; 3] = [modules.as_ref(), "--mirror".as_ref(), mirror.as_ref()];
+        let mut args: Vec<&OsStr> = paths.iter().map(AsRef::as_ref).collect();
+        args.extend::<[&OsStr; 2]>(["--mirror".as_ref(), mirror.as_ref()]);
         Laptop::start(HOTBAY, &args).await
     }
 }

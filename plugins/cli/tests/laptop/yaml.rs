@@ -83,6 +83,7 @@ async fn a_module_that_is_asked_for_twice_is_named() {
     let laptop = shop.run().await;
     laptop.serves("/hello", V1).await;
     laptop.says(&["default/hello", "asked for twice"]).await;
+    laptop.active("default/hello").await;
     assert_eq!(laptop.report().entries.len(), 1);
 }
 
@@ -94,4 +95,27 @@ async fn a_handler_that_does_not_exist_is_refused() {
     let laptop = shop.run().await;
     laptop.says(&["failed", &Reason::RouteInvalid.to_string(), "nobody"]).await;
     assert_eq!(laptop.get("/x").await.status, 404);
+}
+
+#[tokio::test]
+async fn single_files_are_followed_too_and_their_neighbours_are_not() {
+    let shop = Workshop::new();
+    shop.push(&modules::hello("1.0"), "hello:1.0").await;
+    shop.save("hello.yaml", &yaml("hello", "hello:1.0", ""));
+    shop.save("other.yaml", &yaml("other", "hello:1.0", "routes: [{path: /other}]"));
+    shop.drop_in("libecho.so", &modules::echo());
+    shop.drop_in("libfaulty.so", &modules::faulty());
+    let laptop = shop.run_paths(&[shop.file("hello.yaml"), shop.file("libecho.so")]).await;
+    laptop.serves("/hello", V1).await;
+    laptop.answers("/echo/x", 200).await;
+    shop.push(&modules::hello("2.0"), "hello:2.0").await;
+    shop.save("hello.yaml", &yaml("hello", "hello:2.0", ""));
+    laptop.serves("/hello", V2).await;
+    fs::remove_file(shop.file("hello.yaml")).unwrap();
+    fs::remove_file(shop.file("libecho.so")).unwrap();
+    laptop.answers("/hello", 404).await;
+    laptop.answers("/echo/x", 404).await;
+    for neighbour in ["/other", "/faulty"] {
+        assert_eq!(laptop.get(neighbour).await.status, 404, "{neighbour}");
+    }
 }

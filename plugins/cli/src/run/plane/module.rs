@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use bytes::Bytes;
-use hotbay_api::{Digest, Entry, EntryKey, EntryState, HandlerModule, LocalReport};
+use hotbay_api::{Digest, Entry, EntryKey, EntryReport, EntryState, HandlerModule, LocalReport, Revision};
 use hotbay_bay::Writer;
 use hotbay_pipeline::routes::Claimant;
 use hotbay_pipeline::{
@@ -21,6 +21,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A module that is asked for.
 pub(super) struct Module {
     wanted: HandlerModule,
+    /// Which change of what is asked for brought it.
+    pub since: u32,
     /// The drop-in that it stands for, if it does.
     bytes: Option<Bytes>,
     prepared: Option<Prepared>,
@@ -49,9 +51,9 @@ impl Job {
 }
 
 impl Module {
-    pub fn new(wanted: HandlerModule, bytes: Option<Bytes>) -> Self {
+    pub fn new(wanted: HandlerModule, bytes: Option<Bytes>, since: u32) -> Self {
         let due = Some(Instant::now());
-        Self { wanted, bytes, prepared: None, in_force: None, due, failures: 0, said: None }
+        Self { wanted, since, bytes, prepared: None, in_force: None, due, failures: 0, said: None }
     }
 
     /// Takes in what is asked for now. `again`: what references lead to may have changed.
@@ -109,7 +111,8 @@ impl Module {
             return;
         }
         let serving = self.in_force.as_ref().and_then(|entry| entry.wanted());
-        let kept = serving.map_or_else(String::new, |revision| format!("; still serving {}", revision.revision));
+        let kept =
+            serving.map_or_else(String::new, |revision| format!("; still serving {}", revision.revision));
         tracing::warn!(module = %key, "failed: {words}{kept}");
         self.said = Some(words);
     }
@@ -135,13 +138,26 @@ impl Module {
                 writer.put_blob(&build.digest, &build.bytes)?;
             }
         }
-        let active = |entry: &hotbay_api::EntryReport| entry.key == *key && entry.state == EntryState::Active;
-        let was_ready = report.entries.iter().any(active);
+        let was_ready = self.was_ready(key, report);
         let good = last_good(self.in_force.as_ref(), was_ready, wanted);
         let entry = entry(&self.wanted, wanted.clone(), good).map_err(|refusal| anyhow!("{refusal}"))?;
         writer.put_entry(&entry)?;
         self.in_force = Some(entry);
         Ok(())
+    }
+
+    /// Whether the runtime serves what is in force, by its fingerprint: a report may be older than the entry.
+    fn was_ready(&self, key: &EntryKey, report: &LocalReport) -> bool {
+        let Some(held) = self.in_force.as_ref().and_then(|entry| entry.wanted()).map(Revision::fingerprint)
+        else {
+            return false;
+        };
+        let serving =
+            |entry: &EntryReport| entry.serving.as_ref().is_some_and(|serving| serving.fingerprint == held);
+        report
+            .entries
+            .iter()
+            .any(|entry| entry.key == *key && entry.state == EntryState::Active && serving(entry))
     }
 
     /// The blobs that its entry names.
@@ -159,8 +175,57 @@ impl Source for File {
         Ok(Digest::of(&self.0))
     }
 
-    async fn fetch(&self, reference: &str, digest: &Digest, _max_bytes: u64) -> Result<Artifact, SourceError> {
+    async fn fetch(
+        &self,
+        reference: &str,
+        digest: &Digest,
+        _max_bytes: u64,
+    ) -> Result<Artifact, SourceError> {
         let build = Build { platform: None, digest: *digest, bytes: self.0.clone() };
         Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds: vec![build] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hotbay_api::Serving;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_served_counts_as_good_only_if_it_is_what_is_in_force() {
+        let wanted = json!({
+            "metadata": {"name": "m"},
+            "spec": {"source": {"oci": {"reference": "r.example.com/m:1.0"}}},
+        });
+        let mut module = Module::new(serde_json::from_value(wanted).unwrap(), None, 1);
+        let key = EntryKey::new("default", "m").unwrap();
+        let revision = Revision {
+            revision: "1.0".into(),
+            blobs: vec![],
+            routes: vec![],
+            config: json!({"a": 1}),
+            timeouts: hotbay_api::Timeouts::default(),
+            limits: hotbay_api::Limits::default(),
+        };
+        let reported = |fingerprint: &str| {
+            let serving =
+                Serving { revision: "1.0".into(), digest: Digest::of(b"m"), fingerprint: fingerprint.into() };
+            let entry = EntryReport {
+                key: key.clone(),
+                sequence: None,
+                state: EntryState::Active,
+                wanted: "1.0".into(),
+                serving: Some(serving),
+                failure: None,
+            };
+            LocalReport { entries: vec![entry], ..LocalReport::default() }
+        };
+        assert!(!module.was_ready(&key, &reported(&revision.fingerprint())), "nothing is in force");
+        module.in_force = Some(entry(&module.wanted, revision.clone(), None).unwrap());
+        assert!(module.was_ready(&key, &reported(&revision.fingerprint())));
+        assert!(!module.was_ready(&key, &reported("0f")), "an older one served when the report was written");
+        assert!(!module.was_ready(&key, &LocalReport::default()));
     }
 }
