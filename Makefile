@@ -11,7 +11,7 @@ include mk/cluster.mk
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: hello ## serve the hello module on the embedded control plane: curl http://127.0.0.1:8880/hello
@@ -28,8 +28,8 @@ hello: ## build the hello module and push it to where `make run` looks; a runnin
 .PHONY: check
 check: ## formatting, lints, generated files, dependency rules
 	cargo fmt --check
-	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	cargo test --locked --quiet --package hotbay-api --features crdgen generated
+	cargo clippy --workspace --all-targets --features hotbay-api/crdgen --locked -- --deny warnings
+	cargo test --locked --package hotbay-api --features crdgen --test manifests
 	scripts/cargo-deny check bans licenses sources
 
 .PHONY: unit
@@ -42,7 +42,7 @@ e2e: ## the tests against the cluster of KUBECONFIG, or against a local one made
 	scripts/e2e
 
 .PHONY: test
-test: deps check unit e2e ## everything: what CI runs
+test: deps check unit charts cluster-test e2e ## everything: what CI runs; needs root for the local cluster
 
 .PHONY: generate
 generate: ## write the generated files anew

@@ -18,7 +18,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "hotbay-runtime.selectorLabels" -}}
 app.kubernetes.io/name: hotbay-runtime
 app.kubernetes.io/instance: {{ .Release.Name }}
-hotbay.dev/pool: {{ .Values.pool }}
+hotbay.dev/pool: {{ .Values.pool | quote }}
 {{- end }}
 
 {{- define "hotbay-runtime.image" -}}
