@@ -3,6 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# What cargo builds on the way is shared by all clones on this machine, so that a fresh one is warm; cargo tells versions,
+# features and profiles apart by itself. What it builds in the end lies in target/ of each clone.
+export CARGO_BUILD_BUILD_DIR ?= $(or $(HOTBAY_CACHE),$(HOME)/.cache/hotbay)/build
+
 # Where `make run` serves, and its state.
 LISTEN ?= 127.0.0.1:8880
 LAYOUT := target/hotbay/modules

@@ -7,7 +7,8 @@ REGISTRY ?= 198.18.16.1:5000
 
 .PHONY: deps tools cluster cluster-down cluster-status images charts cluster-test
 
-deps: ## install the Debian packages that are missing (scripts/deps --list names them all)
+deps: ## list the Debian packages that Hotbay uses, and install those that are missing
+	@scripts/deps --list | fmt -w 110
 	@scripts/deps
 
 tools: ## build the cluster's tools, once a machine: cluster, kube, coredns, helm, kubectl
