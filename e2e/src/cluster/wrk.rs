@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
+use super::node::Process;
+
 /// One thread, and so many connections.
 const CONNECTIONS: &str = "8";
 /// It is stopped by a signal; this bounds it if the test dies.
@@ -48,14 +50,22 @@ pub struct WrkTally {
 }
 
 impl Wrk {
-    /// Starts it.
+    /// Starts it, in the network namespace of `neighbour` if there is one: then the load travels as it does between pods.
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn start(address: SocketAddr, path: &str) -> Self {
+    pub fn start(address: SocketAddr, path: &str, neighbour: Option<&Process>) -> Self {
         let mut script = NamedTempFile::new().expect("a temporary file can be made");
         script.write_all(SCRIPT.as_bytes()).expect("the file can be written");
-        let mut command = Command::new("wrk");
+        let mut command = match neighbour {
+            None => Command::new("wrk"),
+            Some(process) => {
+                let mut command = Command::new("nsenter");
+                // Entering no PID namespace, it becomes wrk itself, and so gets the signal that stops it.
+                command.args(["--target", &process.pid.to_string(), "--net", "--", "wrk"]);
+                command
+            }
+        };
         command.args(["-t1", "-c", CONNECTIONS, "-d", LONGEST, "-s"]).arg(script.path());
         command.arg(format!("http://{address}{path}"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);

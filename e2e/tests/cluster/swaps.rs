@@ -86,14 +86,19 @@ async fn two_hundred_swaps_cost_no_http_1_request() {
     scene_alone("swaps-h1", async |scene: &Scene| {
         let mut swapping = Swapping::begin(scene).await;
         let address = scene.pods[0].address;
+        // On a foreign cluster the load comes from outside.
+        let neighbour = match scene.cluster.local {
+            Some(_) => Some(scene.cluster.runtime_process(&scene.pods[1], "keeper").await),
+            None => None,
+        };
         let (mut quiet, mut busy) = (WrkTally::default(), WrkTally::default());
         for _ in 0..STRETCHES {
-            let wrk = Wrk::start(address, &scene.path());
+            let wrk = Wrk::start(address, &scene.path(), neighbour.as_ref());
             // The stretch's length, not a wait for anything.
             tokio::time::sleep(QUIET).await;
             quiet.add(wrk.stop().await);
 
-            let wrk = Wrk::start(address, &scene.path());
+            let wrk = Wrk::start(address, &scene.path(), neighbour.as_ref());
             swapping.swap(SWAPS_A_STRETCH).await;
             busy.add(wrk.stop().await);
         }

@@ -34,8 +34,9 @@ impl Keeper {
         if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
             command.env("HOTBAY_LOG_FORMAT", "text");
         }
-        // On a laptop nobody minds a handover that was asked for.
-        command.args(["--handover-interval", "0s"]);
+        // On a laptop nobody minds a handover that was asked for, and somebody waits at the terminal: as long as a request may take by default,
+        // not as long as a browser keeps an idle connection.
+        command.args(["--handover-interval", "0s", "--drain-timeout", "10s"]);
         let spawned = hotbay_sys::process::spawn(command, None).context("failed to start the keeper")?;
         let pid = Pid::from_raw(spawned.pid).context("the keeper has no process id")?;
         let pidfd =

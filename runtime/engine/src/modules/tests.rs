@@ -1,6 +1,6 @@
 //! The state machine, step by step; an instance is a number.
 
-use hotbay_api::{Blob, EntryId, Limits, Platform, Timeouts};
+use hotbay_api::{Blob, EntryId, EntryState, Limits, Platform, Timeouts};
 use hotbay_bay::Problem;
 
 use super::*;
