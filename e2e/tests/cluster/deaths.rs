@@ -9,15 +9,9 @@ use hotbay_e2e::modules;
 use hotbay_e2e::wait::wait_for;
 use serde_json::json;
 
-const V1: &str = "Hello from Hotbay 1.0\n";
-const CONNECTIONS: usize = 8;
+use crate::hello::{V1, edits_still_arrive, hello};
 
-async fn hello(scene: &Scene) {
-    scene.push("hello:1.0", &modules::hello("1.0")).await;
-    scene.apply("hello", scene.spec("hello:1.0")).await;
-    scene.ready("hello").await;
-    scene.serves_now(&scene.path(), V1).await;
-}
+const CONNECTIONS: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_engine_refuses_no_connection() {
@@ -130,9 +124,7 @@ async fn a_killed_agent_leaves_the_bay_as_it_is() {
         let tally = load.stop().await;
         assert_eq!(tally.failed(), 0, "{tally:?}");
 
-        scene.patch("hello", json!({"spec": {"config": {"greeting": "Back"}}})).await;
-        scene.serves(&scene.path(), "Back 1.0\n").await;
-        scene.ready("hello").await;
+        edits_still_arrive(scene).await;
     })
     .await;
 }

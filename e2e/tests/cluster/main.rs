@@ -7,6 +7,7 @@ mod changes;
 mod deaths;
 mod first_path;
 mod forms;
+mod hello;
 mod planes;
 mod refusals;
 mod swaps;

@@ -8,20 +8,12 @@ use hotbay_e2e::cluster::pods::is_ready;
 use hotbay_e2e::cluster::scene::{Scene, scene_alone};
 use hotbay_e2e::http::Protocol;
 use hotbay_e2e::load::Load;
-use hotbay_e2e::modules;
 use hotbay_e2e::wait::wait_for;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
-const V1: &str = "Hello from Hotbay 1.0\n";
-
-async fn hello(scene: &Scene) {
-    scene.push("hello:1.0", &modules::hello("1.0")).await;
-    scene.apply("hello", scene.spec("hello:1.0")).await;
-    scene.ready("hello").await;
-    scene.serves_now(&scene.path(), V1).await;
-}
+use crate::hello::{V1, edits_still_arrive, hello};
 
 /// Deletes the operator's pod and waits until another one is ready.
 async fn restart_operator(scene: &Scene) {
@@ -127,9 +119,7 @@ async fn a_lost_api_server_costs_no_request() {
         let tally = load.stop().await;
         assert_eq!(tally.failed(), 0, "{tally:?}");
 
-        scene.patch("hello", json!({"spec": {"config": {"greeting": "Back"}}})).await;
-        scene.serves(&scene.path(), "Back 1.0\n").await;
-        scene.ready("hello").await;
+        edits_still_arrive(scene).await;
     })
     .await;
 }
