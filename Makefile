@@ -38,6 +38,8 @@ check: ## formatting, lints, generated files, dependency rules
 
 .PHONY: unit
 unit: ## every test that needs no cluster
+	@echo "building hotbay as it is shipped: that is what the load tests measure ..." >&2
+	cargo build --release --locked --package hotbay
 	cargo test --workspace --locked --exclude hotbay-e2e
 	cargo test --locked --package hotbay-e2e --lib
 

@@ -48,7 +48,7 @@ impl Laptop {
     ///
     /// # Panics
     /// When it does not become ready.
-    pub async fn start(hotbay: &str, args: &[&OsStr]) -> Self {
+    pub async fn start(hotbay: &Path, args: &[&OsStr]) -> Self {
         let laptop = Self::spawn(hotbay, args);
         laptop.ready().await;
         laptop
@@ -58,7 +58,7 @@ impl Laptop {
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn spawn(hotbay: &str, args: &[&OsStr]) -> Self {
+    pub fn spawn(hotbay: &Path, args: &[&OsStr]) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder can be made");
         let (address, health) = (free_address(), free_address());
         let mut command = Command::new(hotbay);

@@ -14,4 +14,5 @@ pub mod http;
 pub mod laptop;
 pub mod load;
 pub mod modules;
+pub mod shipped;
 pub mod wait;

@@ -1,15 +1,19 @@
 //! Load that counts every way in which a request can fail.
 //!
 //! Owns the counting. It is bounded: so many clients, each with one request at a time and a millisecond of rest, so that two cores have room for
-//! what is tested.
+//! what is tested. They run on a thread of their own, which can be in another network namespace: then the load travels as it does between pods.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::Method;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::task::JoinSet;
 
 use crate::http::{Answer, Connection, Protocol, Trouble, request, whole};
@@ -93,23 +97,42 @@ enum Outcome {
 pub struct Load {
     stop: Arc<AtomicBool>,
     ok: Arc<AtomicU64>,
-    clients: JoinSet<Tally>,
+    thread: JoinHandle<Tally>,
 }
 
 impl Load {
     /// Starts `connections` connections that GET `path` again and again. An HTTP/2 connection carries four requests at a time.
+    ///
+    /// # Panics
+    /// When no thread can be started.
     pub fn start(address: SocketAddr, protocol: Protocol, connections: usize, path: &str) -> Self {
-        let mut load = Self { stop: Arc::default(), ok: Arc::default(), clients: JoinSet::new() };
-        for _ in 0..connections {
-            let (stop, ok) = (Arc::clone(&load.stop), Arc::clone(&load.ok));
-            let client =
-                Client { address, protocol, path: path.to_owned(), stop, ok, tally: Tally::default() };
-            match protocol {
-                Protocol::H1 => load.clients.spawn(client.run()),
-                Protocol::H2c => load.clients.spawn(client.run_streams()),
-            };
-        }
-        load
+        Self::start_in(None, address, protocol, connections, path)
+    }
+
+    /// The same, in this network namespace (a file such as /proc/PID/ns/net) if there is one.
+    ///
+    /// # Panics
+    /// When no thread can be started.
+    pub fn start_in(
+        namespace: Option<File>,
+        address: SocketAddr,
+        protocol: Protocol,
+        connections: usize,
+        path: &str,
+    ) -> Self {
+        let (stop, ok) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (path, tally) = (path.to_owned(), Tally::default());
+        let client = Client { address, protocol, path, stop: Arc::clone(&stop), ok: Arc::clone(&ok), tally };
+        let thread = std::thread::spawn(move || {
+            if let Some(file) = namespace {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                    .expect("the thread can enter the network namespace");
+            }
+            // Of one thread: a namespace is a thread's, and every socket must be made in it.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can be made").block_on(client.run(connections))
+        });
+        Self { stop, ok, thread }
     }
 
     /// Waits until `more` further requests were answered with 2xx.
@@ -126,13 +149,10 @@ impl Load {
     ///
     /// # Panics
     /// When a client has panicked.
-    pub async fn stop(mut self) -> Tally {
+    pub async fn stop(self) -> Tally {
         self.stop.store(true, Ordering::Relaxed);
-        let mut tally = Tally::default();
-        while let Some(client) = self.clients.join_next().await {
-            tally.add(client.expect("a client does not panic"));
-        }
-        tally
+        let joined = tokio::task::spawn_blocking(|| self.thread.join()).await;
+        joined.expect("joining does not panic").expect("a client does not panic")
     }
 }
 
@@ -146,8 +166,24 @@ struct Client {
 }
 
 impl Client {
+    /// So many connections at a time.
+    async fn run(self, connections: usize) -> Tally {
+        let mut clients = JoinSet::new();
+        for _ in 0..connections {
+            match self.protocol {
+                Protocol::H1 => clients.spawn(self.fork().run_requests()),
+                Protocol::H2c => clients.spawn(self.fork().run_streams()),
+            };
+        }
+        let mut total = Tally::default();
+        while let Some(client) = clients.join_next().await {
+            total.add(client.expect("a client does not panic"));
+        }
+        total
+    }
+
     /// One connection after another, each as long as the server keeps it.
-    async fn run(mut self) -> Tally {
+    async fn run_requests(mut self) -> Tally {
         let mut connection = None;
         while !self.stop.load(Ordering::Relaxed) {
             self.turn(&mut connection).await;
@@ -156,7 +192,7 @@ impl Client {
         self.tally
     }
 
-    /// As `run`, with several requests at a time on each connection.
+    /// As `run_requests`, with several requests at a time on each connection.
     async fn run_streams(self) -> Tally {
         let mut total = Tally::default();
         let mut streams = JoinSet::new();

@@ -34,6 +34,14 @@ impl Process {
         kill_process(pid, Signal::KILL).expect("the process is there");
     }
 
+    /// Its network namespace, to be entered.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn network(&self) -> fs::File {
+        fs::File::open(format!("/proc/{}/ns/net", self.pid)).expect("the process is there")
+    }
+
     /// A file as the process sees it.
     pub fn file(&self, path: &str) -> PathBuf {
         Path::new("/proc").join(self.pid.to_string()).join("root").join(path.trim_start_matches('/'))

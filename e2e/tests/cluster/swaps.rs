@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use hotbay_e2e::cluster::node::Process;
 use hotbay_e2e::cluster::say;
 use hotbay_e2e::cluster::scene::{Scene, scene_alone};
 use hotbay_e2e::cluster::wrk::{Wrk, WrkTally};
@@ -60,6 +61,15 @@ impl<'s> Swapping<'s> {
         }
     }
 
+    /// A process of another pod, in whose network namespace the load begins. On a foreign cluster it comes from outside.
+    async fn neighbour(&self) -> Option<Process> {
+        let (cluster, pods) = (&self.scene.cluster, &self.scene.pods);
+        match cluster.local {
+            Some(_) => Some(cluster.runtime_process(&pods[1], "keeper").await),
+            None => None,
+        }
+    }
+
     fn story(&self) -> String {
         let mean = self.total.as_secs_f64() / f64::from(u32::try_from(self.swaps).unwrap_or(u32::MAX));
         let (swaps, pods) = (self.swaps, self.scene.pods.len());
@@ -86,11 +96,7 @@ async fn two_hundred_swaps_cost_no_http_1_request() {
     scene_alone("swaps-h1", async |scene: &Scene| {
         let mut swapping = Swapping::begin(scene).await;
         let address = scene.pods[0].address;
-        // On a foreign cluster the load comes from outside.
-        let neighbour = match scene.cluster.local {
-            Some(_) => Some(scene.cluster.runtime_process(&scene.pods[1], "keeper").await),
-            None => None,
-        };
+        let neighbour = swapping.neighbour().await;
         let (mut quiet, mut busy) = (WrkTally::default(), WrkTally::default());
         for _ in 0..STRETCHES {
             let wrk = Wrk::start(address, &scene.path(), neighbour.as_ref());
@@ -114,18 +120,23 @@ async fn two_hundred_swaps_cost_no_http_2_request() {
     scene_alone("swaps-h2", async |scene: &Scene| {
         let mut swapping = Swapping::begin(scene).await;
         let address = scene.pods[0].address;
+        let neighbour = swapping.neighbour().await;
+        let load = || {
+            let namespace = neighbour.as_ref().map(Process::network);
+            Load::start_in(namespace, address, Protocol::H2c, CONNECTIONS, &scene.path())
+        };
         let (mut quiet, mut busy) = (Stretches::default(), Stretches::default());
         for _ in 0..STRETCHES {
-            let load = Load::start(address, Protocol::H2c, CONNECTIONS, &scene.path());
+            let running = load();
             let began = Instant::now();
             // The stretch's length, not a wait for anything.
             tokio::time::sleep(QUIET).await;
-            quiet.add(load.stop().await, began.elapsed());
+            quiet.add(running.stop().await, began.elapsed());
 
-            let load = Load::start(address, Protocol::H2c, CONNECTIONS, &scene.path());
+            let running = load();
             let began = Instant::now();
             swapping.swap(SWAPS_A_STRETCH).await;
-            busy.add(load.stop().await, began.elapsed());
+            busy.add(running.stop().await, began.elapsed());
         }
         let stories = [&quiet.stories[..], &busy.stories[..]].concat();
         assert!(stories.is_empty(), "no request may fail: {stories:#?}");

@@ -45,7 +45,7 @@ async fn two_hundred_swaps_under_load_fail_no_request() {
     let builds = [(modules::hello("1.0"), V1), (modules::hello("2.0"), V2)];
     let shop = Workshop::new();
     shop.drop_in("libhello.so", &builds[0].0);
-    let laptop = shop.run().await;
+    let laptop = shop.run_shipped().await;
     laptop.serves("/hello", V1).await;
     let load = Both::start(&laptop).await;
     for swap in 1..=SWAPS {
@@ -63,7 +63,7 @@ async fn two_hundred_swaps_under_load_fail_no_request() {
 async fn handovers_under_load_fail_no_request() {
     let shop = Workshop::new();
     shop.drop_in("libhello.so", &modules::hello("1.0"));
-    let laptop = shop.run().await;
+    let laptop = shop.run_shipped().await;
     laptop.serves("/hello", V1).await;
     let load = Both::start(&laptop).await;
     for handover in 1..=HANDOVERS {

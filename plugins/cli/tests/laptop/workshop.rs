@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hotbay_e2e::laptop::{Laptop, command};
+use hotbay_e2e::shipped;
 use tempfile::TempDir;
 
-/// The program under test.
+/// The program under test, as `cargo test` built it.
 pub const HOTBAY: &str = env!("CARGO_BIN_EXE_hotbay");
 /// What the two builds of hello answer.
 pub const V1: &str = "Hello from Hotbay 1.0\n";
@@ -65,12 +66,22 @@ impl Workshop {
         self.run_paths(&[self.modules()]).await
     }
 
+    /// The same by the program that users get: what is loaded is what is shipped.
+    pub async fn run_shipped(&self) -> Laptop {
+        let hotbay = tokio::task::spawn_blocking(shipped::hotbay).await.unwrap();
+        self.run_program(&hotbay, &[self.modules()]).await
+    }
+
     /// `hotbay run` on these paths, with the layout as a mirror.
     pub async fn run_paths(&self, paths: &[PathBuf]) -> Laptop {
+        self.run_program(HOTBAY.as_ref(), paths).await
+    }
+
+    async fn run_program(&self, hotbay: &Path, paths: &[PathBuf]) -> Laptop {
         let mirror = format!("registry.example.com=oci:{}", self.layout().display());
         let mut args: Vec<&OsStr> = paths.iter().map(AsRef::as_ref).collect();
         args.extend::<[&OsStr; 2]>(["--mirror".as_ref(), mirror.as_ref()]);
-        Laptop::start(HOTBAY, &args).await
+        Laptop::start(hotbay, &args).await
     }
 }
 
