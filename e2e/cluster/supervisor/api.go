@@ -38,6 +38,12 @@ func (c Cluster) answers(path string) bool {
 	return err == nil && status == http.StatusOK
 }
 
+// list reads a list into a struct that has what is wanted of it, and says whether that went well.
+func (c Cluster) list(path string, into any) bool {
+	_, data, err := c.api(http.MethodGet, path, "")
+	return err == nil && json.Unmarshal(data, into) == nil
+}
+
 // readyNodes counts the nodes whose condition Ready is True.
 func (c Cluster) readyNodes() int {
 	var list struct {
@@ -47,8 +53,7 @@ func (c Cluster) readyNodes() int {
 			}
 		}
 	}
-	_, data, err := c.api(http.MethodGet, "/api/v1/nodes", "")
-	if err != nil || json.Unmarshal(data, &list) != nil {
+	if !c.list("/api/v1/nodes", &list) {
 		return 0
 	}
 	ready := 0

@@ -60,6 +60,9 @@ func (s *supervisor) bootstrap() error {
 		"--cluster-signing-cert-file="+s.path("pki/ca.crt"),
 		"--cluster-signing-key-file="+s.path("pki/ca.key"),
 		"--use-service-account-credentials",
+		// A test stops the API server for a minute. With the default of 50 s the node would then be taken for lost, and
+		// for a minute more, since the controllers' watches pause as long as the outage did.
+		"--node-monitor-grace-period=150s",
 		// with the default of 20 a second the first service accounts come 5 s later
 		"--kube-api-qps=200", "--kube-api-burst=400",
 		"--leader-elect=false",

@@ -36,13 +36,21 @@ func remove(dir string) error {
 	if err != nil {
 		return fmt.Errorf("read the state in %s: %w", dir, err)
 	}
+	if err := end(c); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// end kills the cluster's processes, if any, and removes all that they leave outside the state folder.
+func end(c Cluster) error {
 	deadline := time.Now().Add(goneWithin)
-	if pid := alive(dir); pid != 0 {
+	if pid := alive(c.Dir); pid != 0 {
 		// it is the init of the PID namespace: all the processes in there die with it
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("kill the cluster's first process: %w", err)
 		}
-		if !within(deadline, func() bool { return alive(dir) == 0 }) {
+		if !within(deadline, func() bool { return alive(c.Dir) == 0 }) {
 			return fmt.Errorf("process %d does not die", pid)
 		}
 	}
@@ -56,7 +64,7 @@ func remove(dir string) error {
 	if !within(deadline, gone) {
 		return fmt.Errorf("cgroups %s or interface %s are still there", c.Cgroup(), c.HostLink())
 	}
-	return os.RemoveAll(dir)
+	return nil
 }
 
 // within asks every 50 ms whether something is so, until the deadline.

@@ -23,6 +23,7 @@ const usage = `usage: cluster VERB [-dir DIR] ...
 
   up [-nodes N] [-id 0..7]    start a cluster, or wait until the one that runs is ready; prints an export line
   down                        end it and remove its state
+  reboot                      end every process at once, as a power cut does, and start again with what the disks hold
   status                      ready nodes, memory and CPU time of each component
   stop COMPONENT              kill a component and keep it down: kube-apiserver, etcd, registry, n2-kubelet ...
   start COMPONENT             let it run again
@@ -70,6 +71,8 @@ func run(args []string) error {
 		return up(wanted, bin)
 	case "down":
 		return down(wanted.Dir)
+	case "reboot":
+		return reboot(wanted.Dir)
 	case "status":
 		return status(wanted.Dir)
 	case "stop", "start":

@@ -73,7 +73,7 @@ func launch(c Cluster) error {
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(c.path("log/supervisor.log"))
+	log, err := os.OpenFile(c.path("log/supervisor.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
