@@ -33,7 +33,7 @@ hello: ## build the hello module and push it to where `make run` looks; a runnin
 check: ## formatting, lints, generated files, dependency rules
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --features hotbay-api/crdgen --locked -- --deny warnings
-	cargo test --locked --package hotbay-api --features crdgen --test manifests
+	cargo test --locked --package hotbay-api --features crdgen --lib --test manifests
 	scripts/cargo-deny check bans licenses sources
 
 .PHONY: unit
@@ -47,8 +47,18 @@ unit: ## every test that needs no cluster
 e2e: ## the tests against the cluster of KUBECONFIG, or against a local one made for them
 	scripts/e2e
 
+.PHONY: bench
+bench: ## measure what is shipped, beside an axum server and nginx, into bench/RESULTS.md; fails if a gate is missed
+	@scripts/bench
+
 .PHONY: test
 test: deps check unit charts cluster-test e2e ## everything: what CI runs; needs root for the local cluster
+
+.PHONY: screenshot
+screenshot: ## take the picture of the admin page in docs/ anew
+	@scripts/deps browser
+	HOTBAY_SCREENSHOT=$(CURDIR)/docs/images/admin.png cargo test --locked --package hotbay --test laptop -- \
+		--exact admin::the_page_shows_a_module_live_a_swap_and_a_failure
 
 .PHONY: generate
 generate: ## write the generated files anew

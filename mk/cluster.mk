@@ -26,8 +26,9 @@ cluster-status: ## nodes, memory and CPU time of the local cluster
 images: ## build the images and push them to REGISTRY
 	@REGISTRY=$(REGISTRY) scripts/images
 
-charts: ## lint the charts
+charts: ## lint the charts, and test the values that they take and what they render
 	@"$$(scripts/tools helm)/helm" lint --strict charts/hotbay-crds charts/hotbay charts/hotbay-runtime
+	@PATH="$$(scripts/tools helm):$$PATH" cargo test --locked --package hotbay-e2e --test charts
 
 cluster-test: ## the tests of the local cluster's supervisor
 	@cd e2e/cluster/supervisor && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet . && go test .

@@ -8,9 +8,16 @@
 //! | `REGISTRY` | the registry, as this host reaches it; the operator reaches it as `registry.example.com`, by its mirror setting |
 //! | `HOTBAY_E2E_LOCAL` | the state folder of the local cluster (e2e/cluster), if it is that: its processes are in this host's /proc |
 
+pub mod account;
+pub mod bad_registry;
 pub mod node;
+pub mod outage;
+pub mod own_operator;
+mod own_pool;
 pub mod pods;
+pub mod proxy;
 pub mod registry;
+pub mod release;
 pub mod scene;
 mod story;
 pub mod wrk;

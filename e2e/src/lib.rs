@@ -9,7 +9,9 @@
     reason = "everything here runs inside tests"
 )]
 
+pub mod broken;
 pub mod cluster;
+pub mod docs;
 pub mod http;
 pub mod laptop;
 pub mod load;

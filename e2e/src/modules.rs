@@ -40,6 +40,11 @@ pub fn constructor_exit() -> PathBuf {
     build(&Variant { example: "faulty", features: "constructor-exit", text: "" })
 }
 
+/// `faulty` whose constructor never returns.
+pub fn constructor_hang() -> PathBuf {
+    build(&Variant { example: "faulty", features: "constructor-hang", text: "" })
+}
+
 /// One build of an example.
 struct Variant<'v> {
     example: &'v str,
@@ -95,7 +100,8 @@ fn cargo_build(variant: &Variant, folder: &Path) {
     assert!(output.status.success(), "cargo: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn target_folder() -> PathBuf {
+/// Where built and broken modules lie.
+pub(crate) fn target_folder() -> PathBuf {
     let usual = || workspace().join("target");
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(usual, |folder| workspace().join(folder))

@@ -32,3 +32,31 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{/* Start of the names of the pool's admission policies, which are in no namespace. No part can hold a dot. */}}
+{{- define "hotbay-runtime.policy" -}}
+{{ printf "hotbay.%s.%s" .Release.Namespace .Values.pool }}
+{{- end }}
+
+{{/* A selector of the pool's namespace; the API server sets this label itself. */}}
+{{- define "hotbay-runtime.ownNamespace" -}}
+matchLabels:
+  kubernetes.io/metadata.name: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* Peers of a NetworkPolicy: every address but those of networkPolicy.egress.never. */}}
+{{- define "hotbay-runtime.anywhere" -}}
+{{- $never := dict "0.0.0.0/0" list "::/0" list }}
+{{- range .Values.networkPolicy.egress.never }}
+{{- $all := ternary "::/0" "0.0.0.0/0" (contains ":" .) }}
+{{- $_ := set $never $all (append (get $never $all) .) }}
+{{- end }}
+{{- range $all, $except := $never }}
+- ipBlock:
+    cidr: {{ $all | quote }}
+    {{- with $except }}
+    except:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- end }}

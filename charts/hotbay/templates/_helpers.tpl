@@ -26,3 +26,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- join "," $mirrors }}
 {{- end }}
+
+{{/* Peers of a NetworkPolicy: every address but those of networkPolicy.egress.never. */}}
+{{- define "hotbay.anywhere" -}}
+{{- $never := dict "0.0.0.0/0" list "::/0" list }}
+{{- range .Values.networkPolicy.egress.never }}
+{{- $all := ternary "::/0" "0.0.0.0/0" (contains ":" .) }}
+{{- $_ := set $never $all (append (get $never $all) .) }}
+{{- end }}
+{{- range $all, $except := $never }}
+- ipBlock:
+    cidr: {{ $all | quote }}
+    {{- with $except }}
+    except:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- end }}

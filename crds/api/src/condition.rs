@@ -50,14 +50,15 @@ pub enum ConditionStatus {
 
 /// The type of `Accepted`, on a HandlerModule.
 ///
-/// True: the pool exists, takes the module, and every route is the module's own. False: the pool is missing, refuses or is full, or an
-/// older module holds a route; an accepted generation goes on serving. Absent: the operator has not seen the object.
+/// True: nothing that is known speaks against the module: the pool takes it, every route is its own, and the artifact, if it was looked into,
+/// is a module that fits the spec. False: one of these is not so; an accepted generation goes on serving. Absent: the operator has not seen
+/// the object.
 pub const ACCEPTED: &str = "Accepted";
 
 /// The type of `ArtifactReady`, on a HandlerModule.
 ///
-/// True: the artifact was fetched, verified and validated with this spec's routes and config. False: it could not be had, or is not
-/// valid. Absent: it was not looked at, because the module is not accepted or is suspended.
+/// True: the artifact was fetched and has its digest. False: it could not be had, or is larger than allowed. Absent: it was not looked at,
+/// because the pool does not take the module or it is suspended.
 pub const ARTIFACT_READY: &str = "ArtifactReady";
 
 /// The type of `Programmed`, on a HandlerModule.

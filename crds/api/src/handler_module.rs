@@ -167,10 +167,10 @@ pub struct HandlerModuleStatus {
     #[serde(default)]
     #[schemars(with = "i32", range(min = 0))]
     pub failures_total: u32,
-    /// Accepted: True when the pool takes the module and every route is its own; False when the pool is missing, refuses or is full, or an
-    /// older module holds a route; absent before the operator saw the object.
-    /// ArtifactReady: True when the artifact was fetched, verified and validated; False when it could not be had or is not valid; absent
-    /// when it was not looked at.
+    /// Accepted: True when nothing that is known speaks against the module; False when the pool is missing, refuses or is full, an older
+    /// module holds a route, or the artifact is no module or does not fit the spec; absent before the operator saw the object.
+    /// ArtifactReady: True when the artifact was fetched and has its digest; False when it could not be had or is too large; absent when
+    /// it was not looked at.
     /// Programmed: True when every ready pod serves the wanted revision and none has said since that it fails; False when some do not (yet),
     /// one fails, or the revision is refused; absent when there is nothing for the pods to serve.
     /// Ready: True once every ready pod served this generation and digest (latched); False before that or on failure, saying what still

@@ -18,6 +18,8 @@ mod local_report;
 #[cfg(feature = "crdgen")]
 mod manifests;
 pub mod names;
+#[cfg(feature = "crdgen")]
+mod pages;
 mod reason;
 mod route;
 #[cfg(feature = "crd")]
@@ -37,6 +39,8 @@ pub use handler_module::{
 };
 #[cfg(feature = "crdgen")]
 pub use manifests::manifests;
+#[cfg(feature = "crdgen")]
+pub use pages::{Section, reasons_page, sections};
 #[cfg(feature = "crd")]
 pub use runtime_pool::{
     AllowedModules, AllowedNamespaces, LabelOperator, LabelRequirement, ModuleCounts, NamespaceSelector,
@@ -55,5 +59,5 @@ pub use entry::{
 pub use error::chain;
 pub use local_report::{EntryReport, EntryState, LocalReport, Serving, Trouble};
 pub use names::{EntryKey, NameError, PoolRef, labels};
-pub use reason::Reason;
+pub use reason::{Explanation, Reason};
 pub use route::{MAX_ROUTES, PathTemplate, Precedence, Route, RouteError, Segment};

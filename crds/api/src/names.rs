@@ -134,6 +134,10 @@ pub const PORT_KEEPER_HEALTH: u16 = 8882;
 pub const PORT_AGENT: u16 = 8883;
 /// The operator's /healthz and /readyz.
 pub const PORT_OPERATOR_HEALTH: u16 = 8081;
+/// The operator's blob service.
+pub const PORT_OPERATOR_BLOBS: u16 = 8082;
+/// Whom a token must be for that the blob service takes.
+pub const BLOBS_AUDIENCE: &str = "hotbay-blobs";
 
 /// The name of a blob's file in a bay: `sha256-<hex>`.
 pub fn blob_file(digest: &Digest) -> String {
@@ -148,6 +152,17 @@ pub fn parse_blob_file(file_name: &str) -> Option<(Digest, bool)> {
         None => (hex, false),
     };
     Some((format!("sha256:{hex}").parse().ok()?, compressed))
+}
+
+/// The path of a blob at the blob service.
+pub fn blob_path(digest: &Digest) -> String {
+    format!("/blobs/{}", blob_file(digest))
+}
+
+/// The digest whose blob has this path at the blob service; `None` if it is no blob's.
+pub fn parse_blob_path(path: &str) -> Option<Digest> {
+    let (digest, compressed) = parse_blob_file(path.strip_prefix("/blobs/")?)?;
+    (!compressed).then_some(digest)
 }
 
 /// The name of an entry's ConfigMap: `hm.<pool>.<namespace>.<name>`, at most 194 characters.
@@ -190,6 +205,9 @@ mod tests {
         assert_eq!(parse_blob_file(&name), Some((digest, false)));
         assert_eq!(parse_blob_file(&format!("{name}.zst")), Some((digest, true)));
         assert_eq!(parse_blob_file("sha256-00"), None);
+        assert_eq!(parse_blob_path(&blob_path(&digest)), Some(digest));
+        assert_eq!(parse_blob_path(&format!("{}.zst", blob_path(&digest))), None);
+        assert_eq!(parse_blob_path(&format!("/{name}")), None);
     }
 
     #[test]

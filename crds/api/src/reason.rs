@@ -1,7 +1,7 @@
 //! Why a module is as it is, in one word.
 //!
 //! Owns the one list of reasons that status, reports, events, metrics, logs, CLI and docs share. A reader accepts words that it does
-//! not know, because operator, agent and runtime are upgraded weeks apart.
+//! not know, because operator, agent and runtime are upgraded weeks apart. `docs/reasons.md` is written from it.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -9,14 +9,25 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// What a reason says to a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What has happened.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// Whether it may pass by itself; begins with Yes or No.
+    pub waiting: &'static str,
+}
+
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+    ($(#[doc = $doc:literal] $name:ident { remedy: $remedy:literal, waiting: $waiting:literal })+) => {
         /// A reason; displays and parses as its own name.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
         #[non_exhaustive]
         pub enum Reason {
-            $($(#[doc = $doc])+ $name,)+
+            $(#[doc = $doc] $name,)+
             /// A word of a newer version than this reader.
             Unknown(String),
         }
@@ -31,6 +42,15 @@ macro_rules! reasons {
                     $(Reason::$name => stringify!($name),)+
                     Reason::Unknown(word) => word,
                 }
+            }
+
+            /// What it means, what to do, and whether waiting helps; `None` for a word that this version does not know.
+            pub fn explanation(&self) -> Option<Explanation> {
+                let (meaning, remedy, waiting): (&str, &str, &str) = match self {
+                    $(Reason::$name => ($doc, $remedy, $waiting),)+
+                    Reason::Unknown(_) => return None,
+                };
+                Some(Explanation { meaning: meaning.trim_ascii(), remedy, waiting })
             }
         }
 
@@ -47,87 +67,210 @@ macro_rules! reasons {
 
 reasons! {
     /// All went well.
-    Succeeded,
-    /// Work is under way.
-    Progressing,
+    Succeeded {
+        remedy: "Nothing.",
+        waiting: "No need to: it is done."
+    }
+    /// Work is under way: the artifact is looked up, or pods load it.
+    Progressing {
+        remedy: "Wait. If it lasts for minutes, look at the operator's log, then at the pods of the pool.",
+        waiting: "Yes: that is all it takes."
+    }
     /// The bytes are not those that the digest promises.
-    DigestMismatch,
-    /// A blob that an entry names has not (wholly) arrived.
-    Incomplete,
-    /// The file is not an ELF shared object, or is cut short.
-    InvalidElf,
-    /// Built for another machine than the one that runs it.
-    WrongArchitecture,
-    /// Built against a newer libc than the runtime has.
-    LibcTooOld,
-    /// Needs a shared library that the runtime does not have.
-    DependencyMissing,
-    /// Uses static thread-local storage, which cannot be loaded late.
-    StaticTls,
-    /// Exports symbols beside the one that it must.
-    SymbolLeak,
-    /// Built for an ABI version that this runtime does not serve.
-    AbiMismatch,
-    /// Lacks the entry symbol `hotbay_module_v1`.
-    MissingSymbol,
-    /// The manifest is absent or not well formed.
-    ManifestInvalid,
-    /// The config does not fit the module's schema, or the module refused it.
-    ConfigRejected,
-    /// The module's loading ended the probe process.
-    ProbeCrashed,
-    /// The module's loading did not return in time.
-    ProbeTimeout,
-    /// The instance could not be made.
-    StartFailed,
-    /// The instance was not ready in time.
-    StartTimeout,
-    /// The module ended an engine.
-    Crashed,
-    /// The module held an engine thread.
-    Stalled,
+    DigestMismatch {
+        remedy: "Push the artifact again. If it comes back, look for a proxy or a registry that changes or cuts files.",
+        waiting: "Yes, if the registry heals: it is fetched again, with growing pauses."
+    }
+    /// A blob that an entry names has not (wholly) arrived in the pod.
+    Incomplete {
+        remedy: "Wait a minute. Then look at the log of the agent container: it gets blobs from ConfigMaps of its namespace and from the operator's port 8082.",
+        waiting: "Yes: the agent tries again, and so does the runtime when the file is there."
+    }
+    /// The file is not a whole ELF shared object, or the artifact holds none.
+    InvalidElf {
+        remedy: "Build a `cdylib`, copy it whole, and push it with `hotbay push`. `hotbay inspect FILE` shows what it is.",
+        waiting: "No: push a correct file, under a new tag or the same one."
+    }
+    /// There is no build for the machine or the libc of the pool's nodes.
+    WrongArchitecture {
+        remedy: "Build for the platform that the message names; `hotbay push` takes one file for each platform.",
+        waiting: "No: push the missing build, or run the pool on nodes that match."
+    }
+    /// The module needs a newer glibc than the runtime has (2.36 in our images).
+    LibcTooOld {
+        remedy: "Build it on a system with that glibc or an older one, such as the container image `rust:1-bookworm`.",
+        waiting: "No: build it again."
+    }
+    /// The module needs a shared library, or a symbol of one, that the runtime does not have.
+    DependencyMissing {
+        remedy: "Link that library statically, or run the pool with an image that has it.",
+        waiting: "No: build it again, or change the image."
+    }
+    /// The module uses static thread-local storage, for which there may be no room when it is loaded late.
+    StaticTls {
+        remedy: "Build it without an allocator of its own and without `-ftls-model=initial-exec`.",
+        waiting: "No: build it again."
+    }
+    /// The module exports symbols beside the one that it must. Reserved: this version does not check it.
+    SymbolLeak {
+        remedy: "Nothing.",
+        waiting: "No."
+    }
+    /// The module is built for a version of the ABI that this Hotbay does not serve.
+    AbiMismatch {
+        remedy: "Upgrade Hotbay if the module's ABI is newer; build the module with the current SDK if it is older.",
+        waiting: "No: one of the two must change."
+    }
+    /// The module lacks the entry symbol `hotbay_module_v1`.
+    MissingSymbol {
+        remedy: "Do not strip dynamic symbols, and keep the symbol in your version script. With the Rust SDK, call `module!`.",
+        waiting: "No: build it again."
+    }
+    /// The file has no Hotbay manifest, several, or one that cannot be read; or an entry is not well formed.
+    ManifestInvalid {
+        remedy: "Build the file with the SDK, one module a file. If it is an entry, look at who writes into the bay beside Hotbay.",
+        waiting: "No: build it again."
+    }
+    /// `spec.config` does not fit the module's schema, or the module refused it.
+    ConfigRejected {
+        remedy: "Correct the field that the message names; `hotbay inspect` shows the schema.",
+        waiting: "No: edit `spec.config`."
+    }
+    /// Loading the module ended the process that tried it: a constructor crashed or exited.
+    ProbeCrashed {
+        remedy: "Run the module's own tests, and look at what runs before the first call: constructors and global objects.",
+        waiting: "No: the same file is not tried again."
+    }
+    /// Loading the module did not return within 2 s.
+    ProbeTimeout {
+        remedy: "Take work out of constructors and global objects; do it in `create` or in a handler.",
+        waiting: "No, unless the node was only busy: the pods try again, with growing pauses."
+    }
+    /// The instance could not be made: `create` failed or panicked, or the runtime lacked something for it.
+    StartFailed {
+        remedy: "Read the message: it holds what the module said. Mend the config, the module, or what it connects to.",
+        waiting: "Yes, if what the module needs comes back: it is tried again, with growing pauses."
+    }
+    /// `create` did not return within 3 s, or its instance stayed pending for 30 s.
+    StartTimeout {
+        remedy: "Look at what `create` waits for; give each connection it makes a time limit of its own.",
+        waiting: "Yes, if what it waits for comes back: it is tried again, with growing pauses."
+    }
+    /// The module ended an engine by a crash; said of a pod or a pool, that engines ended there and no module is plainly to blame.
+    Crashed {
+        remedy: "The message names signal and request. Mend the module; for a pod, look at the runtime container's log and at the pod's memory limit.",
+        waiting: "No, unless it was chance: the revision is tried again once, and quarantined if it ends another engine within a minute."
+    }
+    /// The module held a thread of the engine. Reserved: this version does not look for it.
+    Stalled {
+        remedy: "Nothing.",
+        waiting: "No."
+    }
     /// The revision ended two engines within a minute and is not tried again.
-    Quarantined,
-    /// The next engine could not take over; the old one serves on.
-    HandoverFailed,
-    /// The bay folder is gone; what was loaded serves on.
-    BayMissing,
-    /// The entry is of a version that this runtime does not read.
-    EntryVersion,
-    /// The stage folder forbids execution.
-    NoExec,
-    /// The disk is full.
-    NoSpace,
-    /// A route is not well formed.
-    RouteInvalid,
-    /// A route belongs to an older module.
-    RouteConflict,
+    Quarantined {
+        remedy: "Mend the module and push it, or change the config; the message says how the engines ended.",
+        waiting: "No: apply another revision. The last good one serves meanwhile, if there is one."
+    }
+    /// The next engine could not take over from the old one, which serves on.
+    HandoverFailed {
+        remedy: "Look at the log of the runtime container; often a module starts once and not a second time, or memory is short.",
+        waiting: "Yes: the keeper tries again, with growing pauses."
+    }
+    /// The bay folder cannot be read or written; what was loaded serves on.
+    BayMissing {
+        remedy: "Look at the pod's volumes; on a laptop, at the folder given to `hotbay run`.",
+        waiting: "Yes, if the folder comes back."
+    }
+    /// The entry is of a version that this runtime does not read; the last one it could read serves on.
+    EntryVersion {
+        remedy: "Upgrade the runtime to the operator's version.",
+        waiting: "Yes, if the upgrade is under way."
+    }
+    /// The stage folder forbids execution, so no module can be loaded from it.
+    NoExec {
+        remedy: "Mount the volume for `/var/lib/hotbay` without `noexec`, or name another folder with HOTBAY_STATE.",
+        waiting: "No: change the volume."
+    }
+    /// The disk is full, in the bay or in the stage.
+    NoSpace {
+        remedy: "Raise the size limit of the pod's volumes, free the node's disk, or remove modules.",
+        waiting: "Yes, if space is freed: it is tried again, with growing pauses."
+    }
+    /// A route is not well formed, or names a handler that the module does not have.
+    RouteInvalid {
+        remedy: "Correct `spec.routes`; `hotbay inspect` lists the module's handlers.",
+        waiting: "No: edit `spec.routes`."
+    }
+    /// An older module has the same route: hostname, path and method.
+    RouteConflict {
+        remedy: "Change the route, or remove it from the module that the message names.",
+        waiting: "No, unless the older module gives the route up; then it is taken at once."
+    }
     /// The pool that the module names does not exist.
-    RuntimeNotFound,
+    RuntimeNotFound {
+        remedy: "Install the chart `hotbay-runtime`, or correct `spec.runtimeRef` (`kubectl get runtimepools -A`).",
+        waiting: "Yes, if the pool is about to be made: the module is taken up at once."
+    }
     /// The pool does not take modules from this namespace.
-    NotAllowed,
-    /// The pool has no ready pods.
-    NoRuntimePods,
+    NotAllowed {
+        remedy: "Name another pool, or ask the pool's owner for a place in `spec.allowedModules`.",
+        waiting: "Yes, if the owner allows it: the module is taken up at once."
+    }
+    /// No pod of the pool is ready.
+    NoRuntimePods {
+        remedy: "Look at the pool's Deployment and its Service: `kubectl get pods,endpointslices -n hotbay`.",
+        waiting: "Yes, if pods are starting."
+    }
     /// The operator may not read what belongs to the pool; what the pods have serves on.
-    PoolUnreadable,
+    PoolUnreadable {
+        remedy: "Install the chart `hotbay-runtime` in the pool's namespace: its Role is what lets the operator in.",
+        waiting: "Yes, once the Role is there."
+    }
     /// The pool holds as many modules as it may.
-    PoolFull,
-    /// The module is suspended.
-    Suspended,
+    PoolFull {
+        remedy: "Delete a module, or ask the pool's owner for higher `spec.limits`.",
+        waiting: "Yes, if another module goes."
+    }
+    /// `spec.suspend` is true: what serves goes on serving, and nothing new is looked up.
+    Suspended {
+        remedy: "Set `spec.suspend` to false to go on.",
+        waiting: "No: it stays until you edit it."
+    }
     /// So many entries lost their module at once that their removal waits for consent.
-    SweepHeld,
-    /// The artifact or its blob is larger than allowed.
-    TooLarge,
-    /// The source could not be reached.
-    SourceUnreachable,
-    /// The source refused the credentials, or their absence.
-    SourceUnauthorized,
-    /// The source has no such repository, tag or digest.
-    SourceNotFound,
-    /// No signature was found.
-    SignatureMissing,
-    /// A signature was found and is not valid.
-    SignatureInvalid,
+    SweepHeld {
+        remedy: "If the modules were meant to go, annotate the pool with `hotbay.dev/allow-sweep=true`; otherwise restore them.",
+        waiting: "No: it waits for you."
+    }
+    /// The artifact or its blob is larger than the pool allows.
+    TooLarge {
+        remedy: "Strip the module and build it for size, or ask for higher `spec.limits` of the pool.",
+        waiting: "No: push a smaller one, or change the limit."
+    }
+    /// The registry could not be reached: unknown name, refused connection, time-out, or a server error.
+    SourceUnreachable {
+        remedy: "Check the host in the reference, DNS and proxies; for the operator, the network policies of its namespace too.",
+        waiting: "Yes: it is looked up again, with growing pauses."
+    }
+    /// The registry answered 401 or 403: wrong credentials, or none.
+    SourceUnauthorized {
+        remedy: "Check the repository's name and who may read it. The operator reads public repositories only; `hotbay` uses `~/.docker/config.json`.",
+        waiting: "Yes, if access is granted: it is looked up again, with growing pauses."
+    }
+    /// There is no such repository, tag or digest, or the reference is not well formed.
+    SourceNotFound {
+        remedy: "Push the module, or correct the reference.",
+        waiting: "Yes, if it is about to be pushed: it is looked up again, with growing pauses. A malformed reference needs an edit."
+    }
+    /// No signature was found. Reserved: this version does not verify signatures.
+    SignatureMissing {
+        remedy: "Nothing.",
+        waiting: "No."
+    }
+    /// A signature was found and is not valid. Reserved: this version does not verify signatures.
+    SignatureInvalid {
+        remedy: "Nothing.",
+        waiting: "No."
+    }
 }
 
 impl fmt::Display for Reason {
@@ -164,5 +307,17 @@ mod tests {
         }
         let newer: Reason = serde_json::from_str("\"FromTheFuture\"").unwrap();
         assert_eq!(serde_json::to_string(&newer).unwrap(), "\"FromTheFuture\"");
+    }
+
+    #[test]
+    fn every_reason_is_explained_in_whole_sentences() {
+        for reason in Reason::ALL {
+            let Explanation { meaning, remedy, waiting } = reason.explanation().unwrap();
+            for text in [meaning, remedy, waiting] {
+                assert!(text.ends_with('.') && text.len() > 2, "{reason}: {text:?} is no sentence");
+            }
+            assert!(waiting.starts_with("Yes") || waiting.starts_with("No"), "{reason}: {waiting:?}");
+        }
+        assert_eq!(Reason::Unknown("FromTheFuture".into()).explanation(), None);
     }
 }

@@ -134,11 +134,12 @@ pub struct PoolLimits {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i32>", range(min = 0))]
     pub modules_per_namespace: Option<u32>,
-    /// The largest shared object, uncompressed.
+    /// The largest shared object, uncompressed; what is larger is refused.
     pub max_artifact_size: ByteSize,
-    /// The largest shared object that is handed to the pods in a ConfigMap, compressed.
+    /// The largest shared object that is handed to the pods in a ConfigMap, compressed; at most some 976Ki, which is what a ConfigMap
+    /// holds. What is larger is served by the operator's blob service. What is in ConfigMaps loads also while registry and operator are away.
     pub inline_blob_max: ByteSize,
-    /// All such ConfigMaps of the pool together, compressed.
+    /// All such ConfigMaps of the pool together, compressed; what does not fit is served by the operator's blob service.
     pub inline_blob_total: ByteSize,
 }
 
@@ -206,9 +207,9 @@ impl Default for PoolLimits {
             modules: 1000,
             modules_per_namespace: None,
             max_artifact_size: ByteSize::mib(64),
-            // A ConfigMap holds 1 MiB. A Rust module takes 170 to 250 KiB (std's backtraces alone are half of it), one with axum some 500;
-            // until there is another way to the pods, these must fit.
-            inline_blob_max: ByteSize::kib(512),
+            // A ConfigMap holds 1 MiB, but each is also read by every pod and kept by etcd: 1,000 pods that read 259 KiB are 259 MiB out of
+            // the API server for one swap. A small Rust module takes 170 KiB; larger ones come from the blob service.
+            inline_blob_max: ByteSize::kib(192),
             inline_blob_total: ByteSize::mib(64),
         }
     }

@@ -1,4 +1,4 @@
-//! The chart's custom resources are those of this crate, and the chart can carry them.
+//! The chart's custom resources and the generated parts of the docs are those of this crate, and the chart can carry them.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,26 @@ fn the_charts_definitions_are_current() {
     for (name, expected) in hotbay_api::manifests().unwrap() {
         let committed = fs::read_to_string(folder.join(&name)).unwrap_or_default();
         assert!(committed == expected, "{name} is not current; run crdgen (its first line says how)");
+    }
+}
+
+#[test]
+fn the_pages_of_the_docs_are_current() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let read = |page: &str| fs::read_to_string(docs.join(page)).unwrap_or_default();
+    assert!(
+        read("reasons.md") == hotbay_api::reasons_page(),
+        "docs/reasons.md is not current: make generate"
+    );
+    for section in hotbay_api::sections().unwrap() {
+        let page = read(section.page);
+        let current = section.put_into(&page);
+        assert!(
+            current.as_ref() == Some(&page),
+            "docs/{}: its part {:?} is not current: make generate",
+            section.page,
+            section.name
+        );
     }
 }
 

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Pod;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::pods::{RuntimePod, container};
@@ -59,9 +60,29 @@ impl Cluster {
     /// The processes in a container of a pod.
     pub async fn processes(&self, pod: &RuntimePod, container_name: &str) -> Vec<Process> {
         let object = self.api(super::POOL_NAMESPACE).get(&pod.name).await.expect("the pod is there");
-        let id = container(&object, container_name).and_then(|status| status.container_id.clone());
-        let id = id.and_then(|id| id.split_once("://").map(|(_, id)| id.to_owned()));
-        id.map(|id| processes_in(&id)).unwrap_or_default()
+        processes_of(&object, container_name)
+    }
+
+    /// The operator's process.
+    ///
+    /// # Panics
+    /// When there is none, or several.
+    pub async fn operator_process(&self) -> Process {
+        let pods = self.operator_pods().await;
+        let all: Vec<Process> = pods.iter().flat_map(|pod| processes_of(pod, "operator")).collect();
+        let [process] = &all[..] else { panic!("there should be one operator: {all:?}") };
+        process.clone()
+    }
+
+    /// The agent of a pod. Beside it, the agent's container has the agent's supervisor.
+    ///
+    /// # Panics
+    /// When there is none, or several.
+    pub async fn agent_process(&self, pod: &RuntimePod) -> Process {
+        let mut all = self.processes(pod, "agent").await;
+        all.retain(|process| process.is("run"));
+        let [process] = &all[..] else { panic!("there should be one agent in {}: {all:?}", pod.name) };
+        process.clone()
     }
 
     /// The one process of a pod's runtime that was started as `hotbay-runtime VERB`.
@@ -83,6 +104,12 @@ impl Cluster {
 pub async fn control(state: &Path, verb: &str, component: &str) {
     let state = state.to_str().expect("the state folder's name is text");
     run("cluster", &[verb, "-dir", state, component]).await;
+}
+
+fn processes_of(pod: &Pod, container_name: &str) -> Vec<Process> {
+    let id = container(pod, container_name).and_then(|status| status.container_id.clone());
+    let id = id.and_then(|id| id.split_once("://").map(|(_, id)| id.to_owned()));
+    id.map(|id| processes_in(&id)).unwrap_or_default()
 }
 
 fn processes_in(container_id: &str) -> Vec<Process> {

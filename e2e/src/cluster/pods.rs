@@ -7,12 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use hotbay_api::names::PORT_RUNTIME;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Cluster, POOL, POOL_NAMESPACE};
 use crate::http::{Answer, get};
 use crate::wait::wait_for;
+
+/// On a pod whose runtime container a test has ended.
+const ENDED_BY_TEST: &str = "hotbay.dev/e2e-ended";
 
 /// A ready runtime pod.
 #[derive(Clone, Debug)]
@@ -76,6 +80,12 @@ impl Cluster {
         pods
     }
 
+    /// How often a container of a pod was started again, and whether the pod is ready.
+    pub async fn restarts(&self, pod: &RuntimePod, container_name: &str) -> (i32, bool) {
+        let object: Pod = self.api(POOL_NAMESPACE).get(&pod.name).await.expect("the pod is there");
+        (container(&object, container_name).map_or(0, |status| status.restart_count), is_ready(&object))
+    }
+
     /// The pool's pods, once all of them are ready.
     pub async fn runtime_pods(&self) -> Vec<RuntimePod> {
         let pods = wait_for("the pool has pods and all of them are ready", async || {
@@ -98,6 +108,13 @@ impl Cluster {
             });
         }
         found
+    }
+
+    /// Notes on a pod that a test ends its runtime container: scripts/e2e looks in the end whether any other was started again.
+    pub(super) async fn excuse(&self, pod: &RuntimePod) {
+        let note = Patch::Merge(json!({"metadata": {"annotations": {ENDED_BY_TEST: "true"}}}));
+        let pods = self.api::<Pod>(POOL_NAMESPACE);
+        pods.patch_metadata(&pod.name, &PatchParams::default(), &note).await.expect("the pod is there");
     }
 
     async fn address_of(&self, pod: &Pod) -> SocketAddr {

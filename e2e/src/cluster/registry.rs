@@ -2,6 +2,8 @@
 //!
 //! Owns where a test's artifacts lie: in a repository of the test's own, under names that the operator's mirror setting leads to.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use hotbay_api::{Digest, Platform};
 use hotbay_artifact::oci::{Annotations, Form, media_type};
@@ -32,14 +34,19 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{error:?}"))
     }
 
+    /// Where the registry is, as this host reaches it.
+    pub(super) async fn registry_address(&self) -> SocketAddr {
+        let mut addresses =
+            tokio::net::lookup_host(&self.registry).await.expect("the registry's name is known");
+        addresses.next().expect("the registry has an address")
+    }
+
     /// Stores a manifest, byte for byte, under a tag. What it names must be there.
     ///
     /// # Panics
     /// When the registry does not take it.
     pub async fn put_manifest(&self, repository: &str, tag: &str, manifest: &serde_json::Value) {
-        let mut addresses =
-            tokio::net::lookup_host(&self.registry).await.expect("the registry's name is known");
-        let address = addresses.next().expect("the registry has an address");
+        let address = self.registry_address().await;
         let mut connection = Connection::open(address, Protocol::H1).await.expect("the registry answers");
         let path = format!("/v2/{repository}/manifests/{tag}");
         let mut put = request(Protocol::H1, Method::PUT, &self.registry, &path, whole(manifest.to_string()));

@@ -3,8 +3,10 @@
 //! Owns its beginning and end. However a test ends, the namespace goes and with it every entry; a test that fails tells its story first. Tests
 //! run beside each other unless one says that it must be alone, because it ends engines or measures.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,6 +40,8 @@ pub struct Scene {
     pub namespace: String,
     /// The pool's pods.
     pub pods: Vec<RuntimePod>,
+    /// Pods, by UID, whose runtime container the test has ended, or which it has deleted.
+    ended: Mutex<BTreeSet<String>>,
 }
 
 /// Plays a test beside others.
@@ -79,7 +83,7 @@ impl Scene {
         let namespaces = Api::all(cluster.client.clone());
         namespaces.create(&PostParams::default(), &object).await.expect("a namespace can be made");
         let pods = cluster.runtime_pods().await;
-        Self { cluster, namespace, pods }
+        Self { cluster, namespace, pods, ended: Mutex::default() }
     }
 
     /// Ends the test's namespace, and waits until none of its modules is left in the pool.
@@ -94,16 +98,24 @@ impl Scene {
         .await;
     }
 
-    /// No test costs a pod or a runtime container.
+    /// The test is about to delete this pod, or to end its runtime container; nothing else may cost a pod.
+    pub async fn ends(&self, pod: &RuntimePod) {
+        self.cluster.excuse(pod).await;
+        self.ended.lock().expect("nobody panics in there").insert(pod.uid.clone());
+    }
+
+    /// No test costs a pod or a runtime container, but those that it has ended itself.
     async fn pods_are_unharmed(&self) {
+        let ended = self.ended.lock().expect("nobody panics in there").clone();
         let now = self.cluster.runtime_pods().await;
-        let count =
-            |pods: &[RuntimePod]| pods.iter().map(|pod| (pod.uid.clone(), pod.restarts)).collect::<Vec<_>>();
-        assert_eq!(
-            count(&now),
-            count(&self.pods),
-            "no pod is replaced and no runtime container starts again"
-        );
+        let restarts_of = |pod: &RuntimePod| {
+            let same = now.iter().find(|other| other.uid == pod.uid);
+            same.map(|same| same.restarts)
+        };
+        for pod in self.pods.iter().filter(|pod| !ended.contains(&pod.uid)) {
+            let (name, now) = (&pod.name, restarts_of(pod));
+            assert_eq!(now, Some(pod.restarts), "restarts of {name}: it is not replaced nor started again");
+        }
     }
 
     /// A path that no other test serves.

@@ -3,11 +3,19 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
 mod barriers;
+mod blobs;
 mod changes;
+mod culprits;
 mod deaths;
+mod docs;
+mod events;
 mod first_path;
 mod forms;
 mod hello;
+mod lists;
 mod planes;
+mod privilege;
 mod refusals;
+mod survival;
 mod swaps;
+mod upgrade;

@@ -1,19 +1,23 @@
 //! The control plane away: what is served stays, and what comes back picks up where it was.
 
+use std::time::Duration;
+
 use hotbay_api::condition;
 use hotbay_api::names::labels;
-use hotbay_e2e::cluster::OPERATOR_NAMESPACE;
-use hotbay_e2e::cluster::node::control;
 use hotbay_e2e::cluster::pods::is_ready;
 use hotbay_e2e::cluster::scene::{Scene, scene_alone};
+use hotbay_e2e::cluster::{OPERATOR_NAMESPACE, POOL_NAMESPACE};
 use hotbay_e2e::http::Protocol;
 use hotbay_e2e::load::Load;
 use hotbay_e2e::wait::wait_for;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::hello::{V1, edits_still_arrive, hello};
+
+const CONNECTIONS: usize = 8;
 
 /// Deletes the operator's pod and waits until another one is ready.
 async fn restart_operator(scene: &Scene) {
@@ -97,29 +101,82 @@ async fn a_deletion_that_the_operator_missed_is_made_good() {
     .await;
 }
 
+/// How long the API server is away: longer than a watch, a lease or a probe of any of ours waits.
+const OUTAGE: Duration = Duration::from_secs(60);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_api_server_costs_no_request() {
+async fn an_engine_that_dies_while_there_is_no_api_server_is_replaced() {
     scene_alone("api", async |scene: &Scene| {
+        let test = "an_engine_that_dies_while_there_is_no_api_server_is_replaced";
         let why = "on this cluster nobody can stop the API server";
-        let Some(state) = scene.cluster.local_or_skip("a_lost_api_server_costs_no_request", why) else {
-            return;
-        };
+        let Some(state) = scene.cluster.local_or_skip(test, why) else { return };
         hello(scene).await;
-        let load = Load::start(scene.pods[0].address, Protocol::H1, 2, &scene.path());
+        let [pod, other, ..] = &scene.pods[..] else { panic!("the pool has several pods") };
+        // The API server knows which processes are whose, so they are found before.
+        let engine = scene.cluster.runtime_process(pod, "engine").await;
+        let load = Load::start(other.address, Protocol::H1, 2, &scene.path());
+        let hit = Load::start(pod.address, Protocol::H1, CONNECTIONS, &scene.path());
         load.answered(200).await;
-        control(state, "stop", "kube-apiserver").await;
-        // So many answers take seconds: agents and operator have noticed by then.
-        load.answered(3000).await;
-        scene.serves_now(&scene.path(), V1).await;
-        control(state, "start", "kube-apiserver").await;
+        scene
+            .cluster
+            .without(state, "kube-apiserver", async || {
+                let until = Instant::now() + OUTAGE;
+                engine.kill();
+                // Of each connection one answer is lost at most, so this many come from the next engine.
+                hit.answered(200).await;
+                scene.serves_now(&scene.path(), V1).await;
+                // The outage's length, not a wait for anything.
+                tokio::time::sleep_until(until).await;
+                scene.serves_now(&scene.path(), V1).await;
+            })
+            .await;
         wait_for("the API server is back", async || {
             scene.modules().get("hello").await.map(drop).map_err(|error| error.to_string())
         })
         .await;
-        let tally = load.stop().await;
+        let (tally, hit) = (load.stop().await, hit.stop().await);
         assert_eq!(tally.failed(), 0, "{tally:?}");
+        let cut = usize::try_from(hit.socket_errors).expect("a count");
+        assert!(hit.failed() == hit.socket_errors && cut <= CONNECTIONS, "only what was under way: {hit:?}");
 
         edits_still_arrive(scene).await;
+        // The namespace's end is Kubernetes' own work, and its controllers take their time after an outage.
+        scene.delete("hello").await;
+        scene.answers(&scene.path(), 404).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_that_starts_while_operator_and_registry_are_gone_serves() {
+    scene_alone("start", async |scene: &Scene| {
+        let test = "a_pod_that_starts_while_operator_and_registry_are_gone_serves";
+        let why = "on this cluster nobody can stop the registry";
+        let Some(state) = scene.cluster.local_or_skip(test, why) else { return };
+        hello(scene).await;
+        let [old, other, ..] = &scene.pods[..] else { panic!("the pool has several pods") };
+        let load = Load::start(other.address, Protocol::H1, 2, &scene.path());
+        let pods = scene.cluster.api::<Pod>(POOL_NAMESPACE);
+        let both_gone = async || {
+            scene.ends(old).await;
+            pods.delete(&old.name, &DeleteParams::default()).await.unwrap();
+            let new = wait_for("another pod is ready", async || {
+                let now = scene.cluster.runtime_pods().await;
+                let new = now.iter().find(|pod| scene.pods.iter().all(|known| known.uid != pod.uid));
+                match new {
+                    Some(new) if now.len() == scene.pods.len() => Ok(new.clone()),
+                    _ => Err(format!("{now:?}")),
+                }
+            })
+            .await;
+            assert_eq!(new.get(&scene.path()).await.text(), V1, "a pod that is ready serves at once");
+        };
+        scene
+            .cluster
+            .without_operator(async || scene.cluster.without(state, "registry", both_gone).await)
+            .await;
+        let tally = load.stop().await;
+        assert_eq!(tally.failed(), 0, "{tally:?}");
     })
     .await;
 }

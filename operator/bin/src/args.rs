@@ -3,9 +3,10 @@
 //! Owns their names, defaults and parsing; no other module reads the environment.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
-use hotbay_api::PoolRef;
+use hotbay_api::{ByteSize, PoolRef};
 use hotbay_registry::Mirror;
 
 /// The Hotbay operator.
@@ -24,6 +25,18 @@ pub struct Args {
     /// Where /healthz and /readyz are served.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN", default_value = "0.0.0.0:8081")]
     pub health_listen: SocketAddr,
+    /// Where /metrics is served.
+    #[arg(long, env = "HOTBAY_METRICS_LISTEN", default_value = "0.0.0.0:8080")]
+    pub metrics_listen: SocketAddr,
+    /// Where agents get the blobs that do not fit into ConfigMaps.
+    #[arg(long, env = "HOTBAY_BLOBS_LISTEN", default_value = "0.0.0.0:8082")]
+    pub blobs_listen: SocketAddr,
+    /// Where fetched builds are kept. It may be lost at any time.
+    #[arg(long, env = "HOTBAY_CACHE_DIR", default_value = "/var/cache/hotbay")]
+    pub cache_dir: PathBuf,
+    /// The most that fetched builds may take there.
+    #[arg(long, env = "HOTBAY_CACHE_SIZE", default_value = "1Gi")]
+    pub cache_size: ByteSize,
     /// What is logged, as tracing's filters: info, or hotbay_operator=debug,info.
     #[arg(long, env = "HOTBAY_LOG", default_value = "info")]
     pub log: String,
@@ -67,5 +80,6 @@ mod tests {
     fn a_bad_setting_is_refused() {
         assert!(Args::try_parse_from(["op", "--registry-mirrors", "nonsense"]).is_err());
         assert!(Args::try_parse_from(["op", "--default-runtime", "nonsense"]).is_err());
+        assert!(Args::try_parse_from(["op", "--cache-size", "1.5Gi"]).is_err());
     }
 }

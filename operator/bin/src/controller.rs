@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use hotbay_registry::{AddressPolicy, Client as Registry, Options};
+use hotbay_logs::Level;
+use hotbay_registry::{AddressPolicy, Client as Registry, Observer, Options};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -18,19 +19,23 @@ use tokio::sync::{Semaphore, mpsc, watch as state};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::args::{Args, OrNothing};
-use crate::health;
-use crate::index::{Action, Event, Index};
+use crate::blobs::{ApiServer, Blobs, Cache};
+use crate::events::{Teller, teller};
+use crate::index::{Action, Event, Figures, Index};
 use crate::look_up::look_up;
+use crate::metrics::{Metrics, Queue};
+use crate::serve::{bind, serve};
 use crate::shared_source::SharedSource;
 use crate::watch::{self, Events};
 use crate::write::Writer;
+use crate::{health, metrics};
 
 // A list of 1,000 modules arrives in one go; events beyond this wait in their watches.
 const EVENTS: usize = 1024;
 /// Look-ups at a time: most are one small request.
 const LOOK_UPS: usize = 8;
 /// Artifacts in memory at a time, from fetch to compression. At the default limit one has 128 MiB and a layer of 64 MiB that is just
-/// unpacked; two of them, the cache and the index fit into the chart's 512 MiB.
+/// unpacked; two of them and the index fit into the chart's 512 MiB.
 const ARTIFACTS: usize = 2;
 /// Writes at a time; the API server's fairness gives a service account about as much.
 const WRITES: usize = 32;
@@ -39,25 +44,46 @@ const WRITES: usize = 32;
 ///
 /// # Errors
 /// When the cluster's configuration cannot be read, the health port not be bound, or a task ends that must not.
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { default_runtime, registry_mirrors, insecure_registries, health_listen, log: _ } = args;
+pub async fn run(args: Args, level: Level) -> anyhow::Result<()> {
+    let Args {
+        default_runtime,
+        registry_mirrors,
+        insecure_registries,
+        health_listen,
+        metrics_listen,
+        blobs_listen,
+        cache_dir,
+        cache_size,
+        log: _,
+    } = args;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let client = Client::try_default().await.context("no way to reach the API server")?;
+    let measured = Arc::new(Metrics::new());
+    let requests = measured.clone();
     let registry = Registry::new(Options {
         mirrors: OrNothing::some(registry_mirrors),
         insecure: OrNothing::some(insecure_registries),
         layouts: false,
         addresses: AddressPolicy { refuse_loopback: true },
+        observer: Observer::new(move |method, status| requests.asked_registry(method, status)),
         ..Options::default()
     });
     let (ready_tx, ready_rx) = state::channel(false);
-    let mut tasks = Tasks::new(client.clone(), Writer::new(client, default_runtime.clone()), registry);
-    let listener = health::bind(health_listen).await?;
-    tasks.watch("health", health::serve(listener, ready_rx));
+    let (teller, telling) = teller(client.clone(), measured.clone());
+    let writer = Writer::new(client.clone(), default_runtime.clone());
+    let cache = Arc::new(Cache::open(cache_dir, cache_size.0)?);
+    let source = SharedSource::new(registry, cache.clone());
+    let mut tasks = Tasks::new(client, writer, source, teller, measured.clone());
+    tasks.watch("events", telling);
+    tasks.watch("health", serve(bind(health_listen, "health").await?, health::answers(ready_rx)));
+    tasks.watch("metrics", serve(bind(metrics_listen, "metrics").await?, metrics::answers(measured)));
+    let blobs = tasks.blobs(cache);
+    tasks.watch("blobs", blobs.serve(bind(blobs_listen, "blobs").await?));
     tasks.watch_cluster();
     let index = Index::new(default_runtime);
     tokio::select! {
         error = tasks.work(index, &ready_tx) => Err(error),
+        ended = level.follow_signals() => Err(anyhow!("the task for log signals ended: {ended:?}")),
         _ = terminate.recv() => stopped("SIGTERM"),
         _ = interrupt.recv() => stopped("SIGINT"),
     }
@@ -81,6 +107,8 @@ struct Tasks {
     client: Client,
     writer: Writer,
     source: Arc<SharedSource<Registry>>,
+    teller: Teller,
+    metrics: Arc<Metrics>,
     events_tx: Events,
     events_rx: mpsc::Receiver<Event>,
     set: JoinSet<Ended>,
@@ -91,12 +119,21 @@ struct Tasks {
 }
 
 impl Tasks {
-    fn new(client: Client, writer: Writer, registry: Registry) -> Self {
-        let (events_tx, events_rx) = mpsc::channel(EVENTS);
+    fn new(
+        client: Client,
+        writer: Writer,
+        source: SharedSource<Registry>,
+        teller: Teller,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (queue, events_rx) = mpsc::channel(EVENTS);
+        let events_tx = Events { queue, metrics: metrics.clone() };
         Self {
             client,
             writer,
-            source: Arc::new(SharedSource::new(registry)),
+            source: Arc::new(source),
+            teller,
+            metrics,
             events_tx,
             events_rx,
             set: JoinSet::new(),
@@ -112,6 +149,12 @@ impl Tasks {
             task.await;
             Ended::Watch(what)
         })
+    }
+
+    /// The blob service. It shares the registry client, and how many artifacts may be in memory.
+    fn blobs(&self, cache: Arc<Cache>) -> Blobs<mpsc::Sender<Event>, ApiServer, SharedSource<Registry>> {
+        let (catalog, source) = (self.events_tx.queue.clone(), self.source.clone());
+        Blobs::new(self.client.clone(), catalog, cache, source, self.artifacts.clone())
     }
 
     fn watch_cluster(&mut self) {
@@ -138,9 +181,10 @@ impl Tasks {
             }
             let now = Instant::now();
             batch.drain(..).for_each(|event| index.handle(event, now));
-            for action in index.decide(now, &Time(Timestamp::now())) {
-                self.perform(action);
-            }
+            let actions = index.decide(now, &Time(Timestamp::now()));
+            self.metrics.decided(now.elapsed());
+            actions.into_iter().for_each(|action| self.perform(action));
+            self.measure(index.take_figures());
             ready.send_if_modified(|ready| {
                 !std::mem::replace(ready, index.is_complete()) && index.is_complete()
             });
@@ -152,20 +196,27 @@ impl Tasks {
         match action {
             Action::LookUp(request) => {
                 let (source, artifacts) = (self.source.clone(), self.artifacts.clone());
-                self.spawn(self.look_ups.clone(), async move {
-                    let found = look_up(&request, &*source, &artifacts).await;
+                let metrics = self.metrics.clone();
+                self.spawn(Queue::LookUps, self.look_ups.clone(), async move {
+                    let began = Instant::now();
+                    let looked_up = look_up(&request, &*source, &artifacts).await;
+                    metrics.looked_up(looked_up.found.outcome(), began.elapsed());
                     // Nobody listens any more only when the process ends.
-                    drop(events.send(Event::LookedUp(request.key, request.ticket, found)).await);
+                    drop(events.queue.send(Event::LookedUp(request.key, request.ticket, looked_up)).await);
                 });
             }
             Action::Write(target, write) => {
                 let writer = self.writer.clone();
-                self.spawn(self.writes.clone(), async move {
+                let metrics = self.metrics.clone();
+                self.spawn(Queue::Writes, self.writes.clone(), async move {
+                    let (operation, began) = (write.operation(), Instant::now());
                     let written = writer.write(&target, *write).await;
-                    drop(events.send(Event::Written(target, written)).await);
+                    metrics.wrote(target.kind(), operation, written.outcome(), began.elapsed());
+                    drop(events.queue.send(Event::Written(target, written)).await);
                 });
             }
             Action::Watch(namespace) => self.watch_place(namespace),
+            Action::Tell(notice) => self.teller.tell(notice),
             Action::Unwatch(namespace) => {
                 let watches = self.places.remove(&namespace).unwrap_or_default();
                 watches.iter().for_each(AbortHandle::abort);
@@ -173,10 +224,27 @@ impl Tasks {
         }
     }
 
-    fn spawn(&mut self, permits: Arc<Semaphore>, work: impl Future<Output = ()> + Send + 'static) {
+    /// Takes the figures of a round of decisions to where they are read.
+    fn measure(&self, figures: Figures) {
+        let Figures { pools, blobs, shared_look_ups } = figures;
+        pools.iter().for_each(|(pool, figures)| self.metrics.pool_is(pool, figures.as_ref()));
+        blobs.iter().for_each(|(namespace, stored)| self.metrics.blobs_in(namespace, *stored));
+        self.metrics.shared_look_ups(shared_look_ups);
+        self.metrics.queue_is(Queue::Events, self.events_rx.len());
+    }
+
+    fn spawn(
+        &mut self,
+        queue: Queue,
+        permits: Arc<Semaphore>,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let metrics = self.metrics.clone();
+        metrics.queue_moves(queue, 1);
         self.set.spawn(async move {
             // Never closed, so there is always a permit in the end.
             let _permit = permits.acquire_owned().await;
+            metrics.queue_moves(queue, -1);
             work.await;
             Ended::Done
         });

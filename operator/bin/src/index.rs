@@ -13,8 +13,14 @@
 mod blobs;
 mod decide;
 mod entries;
+mod figures;
+mod inquiries;
 mod look_ups;
+mod moves;
+mod notices;
 mod objects;
+mod references;
+mod remembered;
 mod removal;
 mod schedule;
 mod statuses;
@@ -31,11 +37,15 @@ use kube::api::ObjectMeta;
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
 use blobs::UnnamedBlobs;
 use look_ups::LookUp;
+use references::References;
 use schedule::Schedule;
 use unreadable::Trouble;
 
 pub use decide::{Action, Target, Write, Written};
-pub use look_ups::{Candidate, Found, LookUpRequest, Ticket};
+pub use figures::{Figures, PoolFigures};
+pub use inquiries::{Inquiry, Standing};
+pub use look_ups::{Candidate, Found, LookUpRequest, LookedUp, Ticket};
+pub use notices::{About, Notice};
 pub use store::{Change, Store, Stored};
 
 /// Something that happened.
@@ -62,9 +72,11 @@ pub enum Event {
     /// A watch of these objects failed, in this namespace, for this reason.
     Unreadable(String, &'static str, String),
     /// A look-up is done.
-    LookedUp(EntryKey, Ticket, Found),
+    LookedUp(EntryKey, Ticket, LookedUp),
     /// A write is done.
     Written(Target, Written),
+    /// The blob service asks.
+    Asked(Inquiry),
 }
 
 /// See the module.
@@ -77,12 +89,18 @@ pub struct Index {
     /// One for each namespace with a pool.
     places: BTreeMap<String, Place>,
     look_ups: BTreeMap<EntryKey, LookUp>,
+    references: References,
     /// Modules whose deletion was seen, by UID: their entries are no mystery to a sweep.
     seen_deleted: BTreeSet<(EntryKey, String)>,
     /// Entries whose wanted revision was found Ready: UID of the module and sequence.
     known_good: BTreeMap<EntryKey, u64>,
     unnamed_blobs: UnnamedBlobs,
     schedule: Schedule,
+    /// News of statuses that are being written.
+    unwritten: BTreeMap<Target, Vec<Notice>>,
+    /// News to be told.
+    notices: Vec<Notice>,
+    figures: Figures,
     dirty: BTreeSet<PoolRef>,
     all_dirty: bool,
 }
@@ -114,10 +132,14 @@ impl Index {
             reports: Store::default(),
             places: BTreeMap::new(),
             look_ups: BTreeMap::new(),
+            references: References::default(),
             seen_deleted: BTreeSet::new(),
             known_good: BTreeMap::new(),
             unnamed_blobs: UnnamedBlobs::default(),
             schedule: Schedule::default(),
+            unwritten: BTreeMap::new(),
+            notices: Vec::new(),
+            figures: Figures::default(),
             dirty: BTreeSet::new(),
             all_dirty: true,
         }
@@ -164,9 +186,16 @@ impl Index {
                 };
                 self.dirty.extend(affected.iter().filter_map(|report| pool(report)));
             }
-            Event::Entry(namespace, change) => self.in_place(&namespace, |place| {
-                place.entries.apply(change);
-            }),
+            Event::Entry(namespace, change) => {
+                let arrived = match &change {
+                    Change::Applied(entry) => Some(entry.key.clone()),
+                    _ => None,
+                };
+                self.in_place(&namespace, |place| {
+                    place.entries.apply(change);
+                });
+                arrived.iter().for_each(|key| self.touch_left_pools(key));
+            }
             Event::Blob(namespace, change) => self.in_place(&namespace, |place| {
                 place.blobs.apply(change);
             }),
@@ -176,6 +205,7 @@ impl Index {
             Event::Unreadable(namespace, what, why) => self.cannot_read(&namespace, what, &why, now),
             Event::LookedUp(key, ticket, found) => self.looked_up(&key, &ticket, found, now),
             Event::Written(target, written) => self.written(&target, written, now),
+            Event::Asked(inquiry) => self.answer(inquiry),
         }
     }
 

@@ -8,11 +8,15 @@
 //! Owns nothing but the start: settings, logs, and who is told to stop. It never loads a module.
 
 mod args;
+mod blobs;
 mod controller;
+mod events;
 mod health;
 mod index;
 mod look_up;
+mod metrics;
 mod objects;
+mod serve;
 mod shared_source;
 mod watch;
 mod write;
@@ -20,27 +24,19 @@ mod write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use hotbay_logs::Level;
 
 use crate::args::Args;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // A bad filter must not silence the log: it falls back, and says so.
-    let (filter, complaint) = match EnvFilter::try_new(&args.log) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
-    };
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
-    if let Some(error) = complaint {
-        tracing::warn!(%error, setting = "HOTBAY_LOG", "the log filter is not valid; info is used");
-    }
+    let level = hotbay_logs::json(&args.log, std::io::stdout);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         arch = std::env::consts::ARCH,
         "hotbay-operator starts"
     );
-    match run(args) {
+    match run(args, level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "hotbay-operator ends");
@@ -50,6 +46,6 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(args: Args) -> anyhow::Result<()> {
-    controller::run(args).await
+async fn run(args: Args, level: Level) -> anyhow::Result<()> {
+    controller::run(args, level).await
 }

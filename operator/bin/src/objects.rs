@@ -11,13 +11,46 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 /// On an entry: the generation of the HandlerModule that it was written for.
 pub const GENERATION: &str = "hotbay.dev/generation";
+/// On an entry: where its blobs came from, so that the blob service can fetch one again, also for an operator that never saw its module.
+pub const ORIGINS: &str = "hotbay.dev/origins";
+/// On an entry: the digest of its text, so that a change by hand is known from what an operator wrote.
+pub const CONTENT: &str = "hotbay.dev/content";
 /// On a blob: its compressed size, so that counting needs no bytes.
 pub const COMPRESSED_BYTES: &str = "hotbay.dev/compressed-bytes";
 /// On an EndpointSlice: the Service that it belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// An artifact that holds a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// As the user wrote it: it says which repository to ask.
+    pub reference: String,
+    /// Of the OCI manifest or index.
+    pub artifact: Digest,
+    /// Of the blob, if it fits into a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed_bytes: Option<u64>,
+}
+
+/// The origin of each blob of an entry, as far as it is known.
+pub type Origins = BTreeMap<Digest, Origin>;
+
+/// An entry as it is to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryDraft {
+    /// The pool that it belongs to, in the namespace where it will lie.
+    pub pool: PoolRef,
+    /// What it says.
+    pub entry: Entry,
+    /// Of the HandlerModule.
+    pub generation: i64,
+    /// Of its blobs.
+    pub origins: Origins,
+}
 
 /// An entry's ConfigMap.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +69,10 @@ pub struct StoredEntry {
     pub generation: i64,
     /// What it says; `None` if it cannot be read, and then it is written anew.
     pub entry: Option<Entry>,
+    /// Whether it says what an operator wrote: nobody changed it by hand since.
+    pub intact: bool,
+    /// Of its blobs.
+    pub origins: Origins,
 }
 
 /// A blob's ConfigMap, without its bytes.
@@ -73,11 +110,15 @@ pub fn version(meta: &ObjectMeta) -> u64 {
     meta.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-/// The ConfigMap of `entry`.
+/// The ConfigMap of an entry.
 ///
 /// # Errors
 /// When the entry cannot be written as JSON.
-pub fn entry_config_map(pool: &PoolRef, entry: &Entry, generation: i64) -> serde_json::Result<ConfigMap> {
+pub fn entry_config_map(draft: &EntryDraft) -> serde_json::Result<ConfigMap> {
+    let EntryDraft { pool, entry, generation, origins } = draft;
+    let origins = serde_json::to_string(origins)?;
+    let json = serde_json::to_string(entry)?;
+    let content = Digest::of(json.as_bytes()).to_string();
     let labels = [
         (labels::POOL, pool.name.clone()),
         (labels::KIND, labels::KIND_ENTRY.to_owned()),
@@ -87,10 +128,13 @@ pub fn entry_config_map(pool: &PoolRef, entry: &Entry, generation: i64) -> serde
         name: Some(names::entry_config_map(&pool.name, &entry.key())),
         namespace: Some(pool.namespace.clone()),
         labels: Some(owned(labels)),
-        annotations: Some(owned([(GENERATION, generation.to_string())])),
+        annotations: Some(owned([
+            (GENERATION, generation.to_string()),
+            (ORIGINS, origins),
+            (CONTENT, content),
+        ])),
         ..ObjectMeta::default()
     };
-    let json = serde_json::to_string(entry)?;
     let data = Some(BTreeMap::from([(CONFIG_MAP_ENTRY_KEY.to_owned(), json)]));
     Ok(ConfigMap { metadata, data, ..ConfigMap::default() })
 }
@@ -122,15 +166,21 @@ impl StoredEntry {
         };
         let json = map.data.as_ref().and_then(|data| data.get(CONFIG_MAP_ENTRY_KEY));
         let label = meta.labels.as_ref().and_then(|all| all.get(labels::MODULE_UID));
-        let generation = meta.annotations.as_ref().and_then(|all| all.get(GENERATION));
+        let annotation = |name| meta.annotations.as_ref().and_then(|all| all.get(name));
+        let origins = annotation(ORIGINS).and_then(|json| serde_json::from_str(json).ok());
         Some(Self {
             pool: PoolRef { namespace: meta.namespace.clone()?, name: pool.to_owned() },
             key: EntryKey::new(namespace, name).ok()?,
             uid: meta.uid.clone()?,
             version: version(meta),
             module_uid: label.cloned().unwrap_or_default(),
-            generation: generation.and_then(|text| text.parse().ok()).unwrap_or_default(),
+            generation: annotation(GENERATION).and_then(|text| text.parse().ok()).unwrap_or_default(),
             entry: json.and_then(|json| Entry::parse(json.as_bytes()).ok()),
+            // One that was written before contents were noted.
+            intact: annotation(CONTENT).is_none_or(|noted| {
+                json.is_some_and(|json| Digest::of(json.as_bytes()).to_string() == *noted)
+            }),
+            origins: origins.unwrap_or_default(),
         })
     }
 }

@@ -1,9 +1,10 @@
 //! A source that asks the real one as little as it can.
 //!
-//! Owns two economies: look-ups of one reference at one time are one request, and fetched artifacts are kept by digest, bounded in bytes.
+//! Owns two economies: look-ups of one reference at one time are one request, and fetched artifacts are kept on disk, where the blob service
+//! finds them too.
 //! A look-up is only shared with who came before it began: whoever asks after a push must not get an answer from before it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,22 +12,19 @@ use hotbay_api::{Digest, chain};
 use hotbay_pipeline::{Artifact, Source, SourceError};
 use tokio::time::Instant;
 
-/// What fetched artifacts may take after their look-up: some sixty of the usual size, for those that several modules name. What is stored
-/// in the cluster is not fetched again, so more would help little, and the chart's 512 MiB are also for the look-ups under way.
-const CACHE_BYTES: usize = 32 << 20;
+use crate::blobs::Cache;
 
 /// See the module.
 pub struct SharedSource<S> {
     inner: S,
     resolves: Flights<Digest>,
     fetches: Flights<Artifact>,
-    cache: Mutex<Cache>,
+    cache: Arc<Cache>,
 }
 
 impl<S> SharedSource<S> {
-    /// Shares `inner`.
-    pub fn new(inner: S) -> Self {
-        let cache = Mutex::new(Cache::new(CACHE_BYTES));
+    /// Shares `inner`, and keeps what it fetches.
+    pub fn new(inner: S, cache: Arc<Cache>) -> Self {
         Self { inner, resolves: Flights::default(), fetches: Flights::default(), cache }
     }
 }
@@ -39,12 +37,36 @@ impl<S: Source + Sync> Source for SharedSource<S> {
     async fn fetch(&self, reference: &str, digest: &Digest, max_bytes: u64) -> Result<Artifact, SourceError> {
         // Content by digest never goes stale, but who asks under another name or limit asks something else.
         let key = format!("{reference} {digest} {max_bytes}");
-        if let Some(artifact) = lock(&self.cache).get(&key) {
-            return Ok(artifact);
+        let fetch = || async {
+            if let Some(artifact) = self.kept(reference, digest, max_bytes).await {
+                return Ok(artifact);
+            }
+            let artifact = self.inner.fetch(reference, digest, max_bytes).await?;
+            self.keep(&artifact).await;
+            Ok(artifact)
+        };
+        self.fetches.share(&key, fetch).await
+    }
+}
+
+impl<S> SharedSource<S> {
+    /// From the disk; one that fails only costs a fetch.
+    async fn kept(&self, reference: &str, digest: &Digest, max_bytes: u64) -> Option<Artifact> {
+        let (cache, reference, digest) = (self.cache.clone(), reference.to_owned(), *digest);
+        let kept = tokio::task::spawn_blocking(move || cache.artifact(&reference, &digest, max_bytes)).await;
+        kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())).unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&error), "an artifact cannot be read from the cache and is fetched");
+            None
+        })
+    }
+
+    async fn keep(&self, artifact: &Artifact) {
+        let (cache, artifact) = (self.cache.clone(), artifact.clone());
+        let (reference, digest) = (artifact.reference.clone(), artifact.digest);
+        let kept = tokio::task::spawn_blocking(move || cache.put_artifact(&artifact)).await;
+        if let Err(error) = kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
+            tracing::warn!(reference, %digest, error = chain(&error), "an artifact cannot be kept in the cache");
         }
-        let artifact = self.fetches.share(&key, || self.inner.fetch(reference, digest, max_bytes)).await?;
-        lock(&self.cache).put(key, &artifact);
-        Ok(artifact)
     }
 }
 
@@ -130,42 +152,6 @@ fn repeat_error(error: &SourceError) -> SourceError {
     }
 }
 
-/// Artifacts, oldest first out.
-struct Cache {
-    artifacts: BTreeMap<String, Artifact>,
-    order: VecDeque<String>,
-    bytes: usize,
-    limit_bytes: usize,
-}
-
-impl Cache {
-    fn new(limit_bytes: usize) -> Self {
-        Self { artifacts: BTreeMap::new(), order: VecDeque::new(), bytes: 0, limit_bytes }
-    }
-
-    fn get(&self, key: &str) -> Option<Artifact> {
-        self.artifacts.get(key).cloned()
-    }
-
-    fn put(&mut self, key: String, artifact: &Artifact) {
-        let size = size(artifact);
-        if size > self.limit_bytes || self.artifacts.contains_key(&key) {
-            return;
-        }
-        while self.bytes + size > self.limit_bytes {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.bytes -= self.artifacts.remove(&oldest).as_ref().map_or(0, crate::shared_source::size);
-        }
-        self.bytes += size;
-        self.order.push_back(key.clone());
-        self.artifacts.insert(key, artifact.clone());
-    }
-}
-
-fn size(artifact: &Artifact) -> usize {
-    artifact.builds.iter().map(|build| build.bytes.len()).sum()
-}
-
 /// A poisoned lock is a panic elsewhere, which ends the process anyway; the data are whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -206,9 +192,17 @@ mod tests {
 
         async fn fetch(&self, reference: &str, digest: &Digest, _: u64) -> Result<Artifact, SourceError> {
             self.answer(reference).await?;
-            let build = Build { platform: None, digest: *digest, bytes: bytes::Bytes::from_static(b"build") };
+            let bytes = bytes::Bytes::from_static(b"build");
+            let build = Build { platform: None, digest: Digest::of(&bytes), bytes };
             Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds: vec![build] })
         }
+    }
+
+    /// With a cache that goes with the folder.
+    fn mk_shared(counted: Counted) -> (SharedSource<Counted>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path().to_owned(), 1 << 20).unwrap();
+        (SharedSource::new(counted, Arc::new(cache)), folder)
     }
 
     async fn three_at_once(source: &SharedSource<Counted>) -> Vec<Result<Digest, SourceError>> {
@@ -226,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn look_ups_at_one_time_share_one_that_began_after_they_asked() {
-        let source = SharedSource::new(Counted::default());
+        let (source, _folder) = mk_shared(Counted::default());
         assert!(three_at_once(&source).await.iter().all(Result::is_ok));
         assert_eq!(
             source.inner.requests.load(Ordering::SeqCst),
@@ -238,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_shared_too() {
-        let source = SharedSource::new(Counted { fail: true, ..Counted::default() });
+        let (source, _folder) = mk_shared(Counted { fail: true, ..Counted::default() });
         let all = three_at_once(&source).await;
         assert!(all.iter().all(
             |result| matches!(result, Err(SourceError::NotFound { reference }) if reference == "reg/a:1")
@@ -248,32 +242,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_artifact_is_fetched_once() {
-        let source = SharedSource::new(Counted::default());
+        let (source, _folder) = mk_shared(Counted::default());
         let digest = Digest::of(b"artifact");
         for _ in 0..3 {
             source.inner.go.notify_one();
             source.fetch("reg/a:1", &digest, 100).await.unwrap();
         }
         assert_eq!(source.inner.requests.load(Ordering::SeqCst), 1);
-    }
-
-    #[test]
-    fn the_cache_lets_the_oldest_go() {
-        let artifact = |bytes: &'static [u8]| Artifact {
-            reference: String::new(),
-            digest: Digest::of(bytes),
-            builds: vec![Build {
-                platform: None,
-                digest: Digest::of(bytes),
-                bytes: bytes::Bytes::from_static(bytes),
-            }],
-        };
-        let mut cache = Cache::new(10);
-        cache.put("a".into(), &artifact(b"123456"));
-        cache.put("b".into(), &artifact(b"1234"));
-        cache.put("c".into(), &artifact(b"1"));
-        cache.put("huge".into(), &artifact(b"12345678901"));
-        assert_eq!(cache.artifacts.keys().collect::<Vec<_>>(), ["b", "c"]);
-        assert_eq!(cache.bytes, 5);
+        let another = SharedSource::new(Counted::default(), source.cache.clone());
+        another.fetch("reg/a:1", &digest, 100).await.unwrap();
+        assert_eq!(another.inner.requests.load(Ordering::SeqCst), 0, "nor by an operator that starts again");
     }
 }

@@ -3,6 +3,10 @@
 //! Owns how each kind is watched and reduced. A watch that fails backs off and starts again by itself; an object that cannot be read is
 //! named in a warning and otherwise left as it was. Must not decide.
 
+mod patience;
+
+use std::sync::Arc;
+
 use futures::{Stream, StreamExt, TryStreamExt};
 use hotbay_api::names::labels;
 use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport, chain};
@@ -10,17 +14,24 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::index::{Change, Event};
+use crate::metrics::Metrics;
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
+use patience::patient;
 
-/// Where events go.
-pub type Events = mpsc::Sender<Event>;
+/// Where events go, and where what a watch does is counted.
+#[derive(Clone)]
+pub struct Events {
+    /// To the index.
+    pub queue: mpsc::Sender<Event>,
+    /// See there.
+    pub metrics: Arc<Metrics>,
+}
 
 /// Watches every HandlerModule.
 pub async fn modules(client: Client, events: Events) {
@@ -132,19 +143,24 @@ async fn forward<K, T>(
     event: impl Fn(Change<T>) -> Event,
     failed: impl Fn(String) -> Option<Event>,
 ) {
-    let stream = stream.default_backoff();
-    let mut stream = std::pin::pin!(stream);
+    let mut stream = std::pin::pin!(patient(stream));
     while let Some(next) = stream.next().await {
         let told = match next {
-            Ok(next) => change(next, &read).map(&event),
+            Ok(next) => {
+                if matches!(next, watcher::Event::Init) {
+                    events.metrics.listed(what);
+                }
+                change(next, &read).map(&event)
+            }
             Err(error) => {
+                events.metrics.watch_failed(what);
                 let why = chain(&error);
                 tracing::warn!(what, error = why, "a watch failed; it starts again after a pause");
                 failed(why)
             }
         };
         if let Some(told) = told
-            && events.send(told).await.is_err()
+            && events.queue.send(told).await.is_err()
         {
             return;
         }

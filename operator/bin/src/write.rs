@@ -1,22 +1,22 @@
 //! Writes: the only code that changes anything in the cluster.
 //!
 //! Owns how each object is written so that no write can undo another's: what is new is made by POST, what exists is changed by server-side
-//! apply with its UID, what goes is deleted with UID and resourceVersion, and an entry only after the API server said itself that its
-//! module is gone. Must not decide what to write: the index does.
+//! apply with its UID (an entry also with the resourceVersion that the decision was made from), what goes is deleted with both, and an entry
+//! only after the API server said itself that its module is gone. Must not decide what to write: the index does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotbay_api::{HandlerModule, PoolRef, RuntimePool};
+use hotbay_api::{HandlerModule, PoolRef, RuntimePool, labels};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, CustomResourceExt, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::index::{Target, Write, Written};
-use crate::objects::{StoredBlob, StoredEntry, blob_config_map, entry_config_map};
+use crate::objects::{EntryDraft, StoredBlob, StoredEntry, blob_config_map, entry_config_map};
 
 /// Who owns the fields of entries and blobs.
 const OBJECTS_MANAGER: &str = "hotbay-operator";
@@ -76,15 +76,19 @@ impl Writer {
 
     async fn attempt(&self, write: Write) -> Result<Written, WriteError> {
         match write {
-            Write::CreateEntry(pool, entry, generation) => {
-                let map = entry_config_map(&pool, &entry, generation)?;
-                let made = self.config_maps(&pool.namespace).create(&posting(), &map).await?;
+            Write::CreateEntry(draft) => {
+                let map = entry_config_map(&draft)?;
+                let EntryDraft { pool, entry, .. } = *draft;
+                let made = self.make(&pool.namespace, map).await?;
                 tracing::info!(module = %entry.key(), revision = revision(&entry), %pool, "entry created");
                 StoredEntry::read(&made).map(|entry| Written::Entry(Box::new(entry))).ok_or(WriteError::Odd)
             }
-            Write::UpdateEntry(pool, entry, generation, uid) => {
-                let mut map = entry_config_map(&pool, &entry, generation)?;
-                map.metadata.uid = Some(uid);
+            Write::UpdateEntry(draft, seen) => {
+                let mut map = entry_config_map(&draft)?;
+                let EntryDraft { pool, entry, .. } = *draft;
+                // One that is gone is not made again, and what another operator wrote meanwhile is not undone.
+                map.metadata.uid = Some(seen.uid.clone());
+                map.metadata.resource_version = Some(seen.version.to_string());
                 let name = map.metadata.name.clone().unwrap_or_default();
                 let made = self
                     .config_maps(&pool.namespace)
@@ -96,7 +100,7 @@ impl Writer {
             Write::RemoveEntry(stored) => self.remove_entry(stored).await,
             Write::CreateBlob(namespace, blob) => {
                 let map = blob_config_map(&namespace, &blob);
-                let made = self.config_maps(&namespace).create(&posting(), &map).await?;
+                let made = self.make(&namespace, map).await?;
                 tracing::info!(digest = %blob.digest, bytes = blob.compressed.len(), "blob stored");
                 StoredBlob::read(&made.metadata).map(Written::Blob).ok_or(WriteError::Odd)
             }
@@ -117,6 +121,32 @@ impl Writer {
                 Ok(written.map_or(Written::Vanished, |pool| Written::Pool(Box::new(pool))))
             }
         }
+    }
+
+    /// Makes a ConfigMap. One of its name that has lost the label by which it is watched is taken for it: it looks like one that is gone.
+    async fn make(&self, namespace: &str, mut map: ConfigMap) -> Result<ConfigMap, WriteError> {
+        let maps = self.config_maps(namespace);
+        let refusal = match maps.create(&posting(), &map).await {
+            Err(kube::Error::Api(answer)) if answer.code == 409 => answer.message,
+            made => return Ok(made?),
+        };
+        let name = map.metadata.name.clone().unwrap_or_default();
+        let same_name = ListParams::default().fields(&format!("metadata.name={name}"));
+        let kind = |meta: &ObjectMeta| meta.labels.as_ref().and_then(|all| all.get(labels::KIND)).cloned();
+        let mut there = maps.list_metadata(&same_name).await?.items.into_iter();
+        let Some(found) = there.find(|found| {
+            found.metadata.name == map.metadata.name && kind(&found.metadata) != kind(&map.metadata)
+        }) else {
+            // Another operator's, or one that the watch has not told of yet.
+            return Err(WriteError::Refused(refusal));
+        };
+        tracing::warn!(
+            config_map = name,
+            "somebody took the labels off a ConfigMap of ours, which has them again"
+        );
+        map.metadata.uid = found.metadata.uid;
+        map.metadata.resource_version = found.metadata.resource_version;
+        Ok(maps.patch(&name, &applying(OBJECTS_MANAGER), &Patch::Apply(&map)).await?)
     }
 
     async fn remove_entry(&self, stored: Arc<StoredEntry>) -> Result<Written, WriteError> {
@@ -204,3 +234,6 @@ fn posting() -> PostParams {
 fn applying(manager: &str) -> PatchParams {
     PatchParams::apply(manager).force()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ const NO_TIME: &str = "1970-01-01T00:00:00Z";
 pub fn key_of(module: &HandlerModule) -> Result<EntryKey, Refusal> {
     let namespace = module.metadata.namespace.as_deref().unwrap_or("default");
     EntryKey::new(namespace, module.metadata.name.as_deref().unwrap_or_default())
-        .map_err(|error| Refusal::of_artifact(Reason::ManifestInvalid, format!("metadata: {error}")))
+        .map_err(|error| Refusal::of_module(Reason::ManifestInvalid, format!("metadata: {error}")))
 }
 
 /// The entry of `module` that wants `wanted`. A last good revision that would make it larger than a bay takes is left out.

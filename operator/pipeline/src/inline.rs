@@ -1,20 +1,23 @@
 //! Blobs that travel to the pods inside ConfigMaps.
 //!
-//! Owns their compression and the limit of each. The limit of all of a pool's together is the index's, which knows the others.
+//! Owns their compression and the limit of each. The limit of all of a pool's together is the index's, which knows the others. A build that
+//! does not fit is no refusal: the operator's blob service has it.
 
 use bytes::Bytes;
-use hotbay_api::{Digest, Reason};
+use hotbay_api::Digest;
 
-use crate::{Build, Refusal};
+use crate::Build;
 
 /// A ConfigMap holds 1 MiB with its names and keys; a pool that allows more gets this.
 const MAX_CONFIG_MAP_BYTES: u64 = 1_000_000;
 
 /// Every pod of the pool reads what is written once, and etcd keeps it: the best level costs 60 ms for the usual module and saves an
-/// eighth. A large one does not fit anyway and shall not hold a core for seconds to hear that.
+/// eighth. A large one most often does not fit anyway and shall not hold a core for seconds to show that.
 const BEST_LEVEL: i32 = 19;
 const FAST_LEVEL: i32 = 3;
 const LARGE_BYTES: usize = 4 << 20;
+/// zstd wants a little more room than its result takes.
+const SLACK_BYTES: usize = 1024;
 
 /// What a pool allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,37 +36,21 @@ pub struct InlineBlob {
 }
 
 impl InlineLimits {
-    /// Checks the compressed size of a build.
-    ///
-    /// # Errors
-    /// When it is larger than a ConfigMap of the pool may be.
-    pub fn check(self, reference: &str, build: &Build, compressed_bytes: u64) -> Result<(), Refusal> {
-        let limit = self.max_blob_bytes.min(MAX_CONFIG_MAP_BYTES);
-        if compressed_bytes <= limit {
-            return Ok(());
-        }
-        let which = build.platform.as_ref().map(|platform| format!(" for {platform}")).unwrap_or_default();
-        Err(Refusal::of_artifact(
-            Reason::TooLarge,
-            format!(
-                "{reference}: the build{which} has {compressed_bytes} bytes compressed and the pool hands over at most {limit} \
-                 (spec.limits.inlineBlobMax); strip it, build it for size, or ask for a higher limit"
-            ),
-        ))
+    /// The most that one ConfigMap of the pool may hold.
+    fn bytes(self) -> u64 {
+        self.max_blob_bytes.min(MAX_CONFIG_MAP_BYTES)
     }
 }
 
-/// Compresses a build.
-///
-/// # Errors
-/// When it is larger than a ConfigMap of the pool may be.
-pub fn inline(reference: &str, build: &Build, limits: InlineLimits) -> Result<InlineBlob, Refusal> {
+/// Compresses a build; `None` if it is larger than a ConfigMap of the pool may be. Never takes more memory than that.
+pub fn inline(build: &Build, limits: InlineLimits) -> Option<InlineBlob> {
     let level = if build.bytes.len() > LARGE_BYTES { FAST_LEVEL } else { BEST_LEVEL };
-    let compressed = zstd::bulk::compress(&build.bytes, level).map_err(|error| {
-        Refusal::of_artifact(Reason::TooLarge, format!("{reference}: cannot be compressed: {error}"))
-    })?;
-    limits.check(reference, build, compressed.len() as u64)?;
-    Ok(InlineBlob { digest: build.digest, compressed: compressed.into() })
+    let most = usize::try_from(limits.bytes()).ok()?;
+    let mut compressed = Vec::with_capacity(most + SLACK_BYTES);
+    // zstd stops where the room ends. Its one other failure is that it gets no memory, and then less of it is what helps.
+    zstd::bulk::Compressor::new(level).ok()?.compress_to_buffer(&build.bytes, &mut compressed).ok()?;
+    compressed.shrink_to_fit();
+    (compressed.len() <= most).then(|| InlineBlob { digest: build.digest, compressed: compressed.into() })
 }
 
 #[cfg(test)]
@@ -71,14 +58,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_blob_inflates_to_itself_and_one_over_the_limit_is_refused() {
+    fn a_blob_inflates_to_itself_and_one_over_the_limit_is_for_the_blob_service() {
         // Every byte another's hash, so that it does not compress.
         let bytes: Vec<u8> = (0..64u8).flat_map(|seed| Digest::of(&[seed]).hex().into_bytes()).collect();
         let build = Build { platform: None, digest: Digest::of(&bytes), bytes: bytes.clone().into() };
-        let blob = inline("reg/a:1", &build, InlineLimits { max_blob_bytes: 4096 }).unwrap();
+        let blob = inline(&build, InlineLimits { max_blob_bytes: 4096 }).unwrap();
         assert_eq!(zstd::bulk::decompress(&blob.compressed, 4096).unwrap(), bytes);
-        let refusal = inline("reg/a:1", &build, InlineLimits { max_blob_bytes: 1024 }).unwrap_err();
-        assert_eq!(refusal.reason, Reason::TooLarge);
-        assert!(refusal.message.contains("1024 (spec.limits.inlineBlobMax)"), "{refusal}");
+        let bytes = blob.compressed.len() as u64;
+        assert_eq!(inline(&build, InlineLimits { max_blob_bytes: bytes }), Some(blob));
+        assert_eq!(inline(&build, InlineLimits { max_blob_bytes: bytes - 1 }), None);
+        assert_eq!(inline(&build, InlineLimits { max_blob_bytes: 0 }), None);
     }
 }

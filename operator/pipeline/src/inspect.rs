@@ -40,7 +40,7 @@ pub fn inspect(artifact: &Artifact) -> Result<Inspected, Refusal> {
         let facts = ModuleFacts::read(&build.bytes).map_err(|error| {
             let which = build.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
             let message = format!("{}{which}: {}", artifact.reference, chain(&error));
-            Refusal::of_artifact(error.reason(), message).about(artifact.digest)
+            Refusal::of_module(error.reason(), message).about(artifact.digest)
         })?;
         let size = build.bytes.len() as u64;
         Ok(InspectedBuild { declared: build.platform.clone(), digest: build.digest, size, facts })

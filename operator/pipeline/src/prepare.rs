@@ -76,6 +76,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{FixedSource, module};
+    use crate::{Aspect, Class};
 
     #[tokio::test]
     async fn a_file_that_is_no_elf_is_refused_with_its_digest() {
@@ -83,7 +84,10 @@ mod tests {
         module.spec = crate::testing::spec("reg/hello:1.0");
         let source = FixedSource::with("reg/hello:1.0", b"not a module");
         let refusal = prepare(&module, &source, &Policy::default()).await.unwrap_err();
-        assert_eq!(refusal.reason, Reason::InvalidElf);
+        assert_eq!(
+            (&refusal.reason, refusal.aspect, refusal.class),
+            (&Reason::InvalidElf, Aspect::Accepted, Class::Stalled)
+        );
         assert_eq!(refusal.digest, Some(Digest::of(b"not a module")));
         assert!(refusal.message.starts_with("reg/hello:1.0"), "{refusal}");
     }
@@ -94,6 +98,9 @@ mod tests {
         module.spec = crate::testing::spec("reg/hello:1.0");
         let source = FixedSource::with("reg/hello:1.0", b"not a module");
         let refusal = prepare(&module, &source, &Policy { max_build_bytes: 3 }).await.unwrap_err();
-        assert_eq!(refusal.reason, Reason::TooLarge);
+        assert_eq!(
+            (&refusal.reason, refusal.aspect, refusal.class),
+            (&Reason::TooLarge, Aspect::ArtifactReady, Class::Stalled)
+        );
     }
 }

@@ -28,9 +28,9 @@ pub struct Refusal {
 /// The condition that a refusal belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aspect {
-    /// The pool does not take the module as it is.
+    /// The artifact is no module, does not fit the spec, or the pool does not take it.
     Accepted,
-    /// The artifact cannot be had, or does not fit the spec.
+    /// The artifact cannot be had.
     ArtifactReady,
 }
 
@@ -45,21 +45,24 @@ impl Aspect {
 }
 
 impl Refusal {
-    /// A refusal of the artifact that only an edit mends.
+    /// An artifact that cannot be had, and that only an edit mends.
     pub fn of_artifact(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: shortened(&message.into(), MAX_MESSAGE_BYTES),
-            class: Class::Stalled,
-            aspect: Aspect::ArtifactReady,
-            digest: None,
-        }
+        Self::new(Aspect::ArtifactReady, reason, Class::Stalled, message)
+    }
+
+    /// An artifact that is there and is not what the spec asks for, which only an edit or another push mends.
+    pub fn of_module(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Aspect::Accepted, reason, Class::Stalled, message)
     }
 
     /// A refusal by the pool.
     pub fn of_pool(reason: Reason, class: Class, message: impl Into<String>) -> Self {
+        Self::new(Aspect::Accepted, reason, class, message)
+    }
+
+    fn new(aspect: Aspect, reason: Reason, class: Class, message: impl Into<String>) -> Self {
         let message = shortened(&message.into(), MAX_MESSAGE_BYTES);
-        Self { reason, message, class, aspect: Aspect::Accepted, digest: None }
+        Self { reason, message, class, aspect, digest: None }
     }
 
     /// The same, about this artifact.

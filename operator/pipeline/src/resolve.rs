@@ -40,14 +40,18 @@ pub(crate) fn reference(spec: &HandlerModuleSpec) -> Result<&str, Refusal> {
 /// What a source's failure means for the module.
 pub(crate) fn refuse(error: &SourceError) -> Refusal {
     let (reason, class) = error.verdict();
+    // It is there, and no module.
+    if let SourceError::NotAModule { .. } = error {
+        return Refusal::of_module(reason, chain(error));
+    }
     Refusal { class, ..Refusal::of_artifact(reason, chain(error)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Class;
     use crate::testing::{FixedSource, spec};
+    use crate::{Aspect, Class};
 
     #[tokio::test]
     async fn a_reference_becomes_a_digest() {
@@ -61,6 +65,23 @@ mod tests {
         let refusal = resolve(&spec("reg/hello:2.0"), &FixedSource::default()).await.unwrap_err();
         assert_eq!((&refusal.reason, refusal.class), (&Reason::SourceNotFound, Class::Waiting));
         assert!(refusal.message.contains("reg/hello:2.0"), "{refusal}");
+    }
+
+    #[test]
+    fn what_can_be_had_and_is_no_module_is_not_accepted() {
+        let reference = "reg/hello:1.0".to_owned();
+        let aspect = |error: SourceError| (refuse(&error).aspect, refuse(&error).class);
+        let no_module =
+            SourceError::NotAModule { reference: reference.clone(), why: "it has 2 layers".into() };
+        assert_eq!(aspect(no_module), (Aspect::Accepted, Class::Stalled));
+        let other_bytes = SourceError::DigestMismatch {
+            reference: reference.clone(),
+            what: "the layer".into(),
+            expected: Digest::of(b""),
+        };
+        assert_eq!(aspect(other_bytes), (Aspect::ArtifactReady, Class::Waiting));
+        let forbidden = SourceError::Unauthorized { registry: "reg".into(), reference };
+        assert_eq!(aspect(forbidden), (Aspect::ArtifactReady, Class::Waiting));
     }
 
     #[tokio::test]

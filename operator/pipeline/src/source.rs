@@ -89,7 +89,10 @@ pub enum SourceError {
         reference: String,
     },
     /// Larger than allowed, compressed or not.
-    #[error("{reference}: {what} is larger than {limit} bytes")]
+    #[error(
+        "{reference}: {what} is larger than {limit} bytes; strip it and build it for size, or ask for a higher limit of the pool \
+         (spec.limits.maxArtifactSize)"
+    )]
     TooLarge {
         /// What was asked for.
         reference: String,

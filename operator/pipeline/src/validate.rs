@@ -62,11 +62,11 @@ pub fn validate(spec: &HandlerModuleSpec, inspected: &Inspected) -> Result<Valid
 fn one_module(inspected: &Inspected) -> Result<&InspectedBuild, Refusal> {
     let [first, others @ ..] = &inspected.builds[..] else {
         let message = format!("{} holds no build; push a shared object", inspected.reference);
-        return Err(Refusal::of_artifact(Reason::InvalidElf, message));
+        return Err(Refusal::of_module(Reason::InvalidElf, message));
     };
     for build in &inspected.builds {
         let refuse = |error: hotbay_artifact::CheckError| {
-            Refusal::of_artifact(error.reason(), format!("{}: {error}", inspected.reference))
+            Refusal::of_module(error.reason(), format!("{}: {error}", inspected.reference))
         };
         check_abi(build.facts.abi).map_err(refuse)?;
     }
@@ -78,7 +78,7 @@ fn one_module(inspected: &Inspected) -> Result<&InspectedBuild, Refusal> {
     });
     match other {
         None => Ok(first),
-        Some(other) => Err(Refusal::of_artifact(
+        Some(other) => Err(Refusal::of_module(
             Reason::ManifestInvalid,
             format!(
                 "{}: the builds for {} and {} differ in version, handlers or config schema; build both from one source",
@@ -92,11 +92,11 @@ fn blobs(inspected: &Inspected) -> Result<Vec<Blob>, Refusal> {
     let mut blobs: Vec<Blob> = Vec::with_capacity(inspected.builds.len());
     for build in &inspected.builds {
         let platform = platform(build).map_err(|message| {
-            Refusal::of_artifact(Reason::WrongArchitecture, format!("{}: {message}", inspected.reference))
+            Refusal::of_module(Reason::WrongArchitecture, format!("{}: {message}", inspected.reference))
         })?;
         if blobs.iter().any(|blob| blob.platform == platform) {
             let message = format!("{}: there are two builds for {platform}; push one", inspected.reference);
-            return Err(Refusal::of_artifact(Reason::ManifestInvalid, message));
+            return Err(Refusal::of_module(Reason::ManifestInvalid, message));
         }
         blobs.push(Blob { platform, digest: build.digest, size: build.size });
     }

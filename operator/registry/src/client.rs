@@ -19,6 +19,7 @@ use crate::credentials::Credentials;
 use crate::fault::Fault;
 use crate::fetch;
 use crate::layout::Layout;
+use crate::observer::Observer;
 use crate::push::{self, PlatformBuild};
 use crate::reference::{Reference, ReferenceError, Selector, is_repository};
 use crate::remote::Remote;
@@ -43,6 +44,8 @@ pub struct Options {
     pub addresses: AddressPolicy,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// Who is told of each request.
+    pub observer: Observer,
 }
 
 /// How long things may take.
@@ -138,7 +141,8 @@ impl Client {
     pub fn new(options: Options) -> Self {
         let Timeouts { connect, idle, .. } = options.timeouts;
         let authorities = options.authorities.clone();
-        let transport = Transport::new(options.addresses, Patience { connect, idle }, authorities);
+        let patience = Patience { connect, idle };
+        let transport = Transport::new(options.addresses, patience, authorities, options.observer.clone());
         Self { options, transport }
     }
 

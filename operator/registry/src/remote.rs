@@ -41,17 +41,17 @@ impl Remote<'_> {
                 let stated = response.headers().get("docker-content-digest");
                 match stated.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok()) {
                     Some(digest) => Ok(digest),
-                    None => self
-                        .manifest(&Selector::Tag(tag.to_owned()))
-                        .await
-                        .map(|served| Digest::of(&served.bytes)),
+                    None => self.digest_by_get(tag).await,
                 }
             }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                self.manifest(&Selector::Tag(tag.to_owned())).await.map(|served| Digest::of(&served.bytes))
-            }
+            status if may_refuse_the_method(status) => self.digest_by_get(tag).await,
             status => Err(fault_of(status)),
         }
+    }
+
+    /// The digest of what a tag names, from the bytes themselves.
+    async fn digest_by_get(&self, tag: &str) -> Result<Digest, Fault> {
+        self.manifest(&Selector::Tag(tag.to_owned())).await.map(|served| Digest::of(&served.bytes))
     }
 
     pub(crate) async fn manifest(&self, selector: &Selector) -> Result<Served, Fault> {
@@ -136,6 +136,18 @@ impl Remote<'_> {
         *self.authorization.lock().await = Some(answer.clone());
         self.transport.send(named, ask, Some(&answer)).await
     }
+}
+
+/// Whether an answer to HEAD may be about the method and not about what was asked for. A proxy before a registry forbids what it does not
+/// know, or knows no HEAD; the answer to GET is the one that counts.
+fn may_refuse_the_method(status: StatusCode) -> bool {
+    let refusals = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::FORBIDDEN,
+        StatusCode::METHOD_NOT_ALLOWED,
+        StatusCode::NOT_IMPLEMENTED,
+    ];
+    refusals.contains(&status)
 }
 
 fn expect_created(response: Response) -> Result<(), Fault> {

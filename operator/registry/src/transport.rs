@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::address::{AddressPolicy, ChosenBy, GuardedResolver};
 use crate::fault::Fault;
+use crate::observer::Observer;
 
 /// Registries redirect a blob once, to their storage; some add a step for the region.
 const MAX_REDIRECTS: usize = 5;
@@ -32,6 +33,7 @@ pub(crate) struct Transport {
     patience: Patience,
     /// PEM of authorities beside the system's.
     authorities: Vec<u8>,
+    observer: Observer,
     /// Clients do not share connections: one that was dialled for a user's private host must not serve a redirect to it. Those for TLS
     /// are apart because making one fails on a machine without CA certificates, which plain HTTP does not need.
     clients: [[OnceLock<reqwest::Client>; 2]; 2],
@@ -53,8 +55,13 @@ impl Ask {
 }
 
 impl Transport {
-    pub(crate) fn new(policy: AddressPolicy, patience: Patience, authorities: Vec<u8>) -> Self {
-        Self { policy, patience, authorities, clients: Default::default() }
+    pub(crate) fn new(
+        policy: AddressPolicy,
+        patience: Patience,
+        authorities: Vec<u8>,
+        observer: Observer,
+    ) -> Self {
+        Self { policy, patience, authorities, observer, clients: Default::default() }
     }
 
     /// Sends `ask` and follows where it is led, if it only reads. `named` is the host that the user chose.
@@ -94,7 +101,10 @@ impl Transport {
         if !reads(&ask.method) {
             request = request.body(ask.body.clone());
         }
-        request.send().await.map_err(Fault::from_client)
+        let sent = request.send().await;
+        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+        self.observer.hears(ask.method.as_str(), status);
+        sent.map_err(Fault::from_client)
     }
 
     fn client(&self, chosen_by: ChosenBy, tls: bool) -> Result<&reqwest::Client, Fault> {

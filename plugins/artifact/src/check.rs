@@ -93,6 +93,15 @@ pub fn check(
     if facts.static_tls { Err(CheckError::StaticTls) } else { Ok(()) }
 }
 
+/// Whether any host of this version could load the module.
+///
+/// # Errors
+/// When none could, whatever its machine, libc and libraries.
+pub fn check_anywhere(facts: &ModuleFacts) -> Result<(), CheckError> {
+    check_abi(facts.abi)?;
+    if facts.static_tls { Err(CheckError::StaticTls) } else { Ok(()) }
+}
+
 /// Whether this version of Hotbay serves modules of that ABI, whatever the machine.
 ///
 /// # Errors
@@ -173,5 +182,20 @@ mod tests {
         refuses(|facts| facts.min_glibc = Some(version(37)), Reason::LibcTooOld, "needs glibc 2.37");
         refuses(|facts| facts.needed.push("libfoo.so.1".into()), Reason::DependencyMissing, "libfoo.so.1");
         refuses(|facts| facts.static_tls = true, Reason::StaticTls, "static");
+    }
+
+    #[test]
+    fn only_what_lies_with_the_module_itself_is_refused_for_every_host() {
+        let verdict = |break_it: fn(&mut ModuleFacts)| {
+            let mut facts = facts();
+            break_it(&mut facts);
+            check_anywhere(&facts).map_err(|error| error.reason())
+        };
+        assert_eq!(verdict(|_| {}), Ok(()));
+        assert_eq!(verdict(|facts| facts.platform.arch = "arm64".into()), Ok(()));
+        assert_eq!(verdict(|facts| facts.min_glibc = Some(version(99))), Ok(()));
+        assert_eq!(verdict(|facts| facts.needed.push("libfoo.so.1".into())), Ok(()));
+        assert_eq!(verdict(|facts| facts.abi.major += 1), Err(Reason::AbiMismatch));
+        assert_eq!(verdict(|facts| facts.static_tls = true), Err(Reason::StaticTls));
     }
 }

@@ -66,13 +66,13 @@ pub enum ElfError {
     #[error("the module is built for {0}; build it for 64-bit x86-64 or AArch64 Linux")]
     Machine(String),
     /// No manifest note.
-    #[error("the file has no Hotbay manifest; a module is made with #[hotbay::handler] or hotbay.h")]
+    #[error("the file has no Hotbay manifest; a module is made with hotbay_sdk's `module!` or with hotbay.h")]
     NoManifest,
     /// More than one manifest note.
     #[error("the file has {0} Hotbay manifests; link only one module into it")]
     ManyManifests(usize),
     /// The manifest is not valid.
-    #[error("the module's manifest is not valid")]
+    #[error("the module's manifest is not valid; build it with a Hotbay SDK, or correct the note")]
     Manifest(#[from] ManifestError),
     /// No ABI note, or one that is too short.
     #[error("the file does not say which ABI it was built for; build it with a Hotbay SDK or hotbay.h")]

@@ -9,6 +9,9 @@ use hotbay_api::Platform;
 
 use crate::elf::{GlibcVersion, newest_glibc_defined};
 
+/// The glibc of Hotbay's own runtime images, which are made of Debian 12; see images/Containerfile.
+pub const IMAGE_GLIBC: GlibcVersion = GlibcVersion { major: 2, minor: 36 };
+
 /// What a module must fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {

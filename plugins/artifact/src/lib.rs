@@ -9,7 +9,7 @@ pub mod host;
 pub mod manifest;
 pub mod oci;
 
-pub use check::{CheckError, check, check_abi};
+pub use check::{CheckError, check, check_abi, check_anywhere};
 pub use elf::{Abi, ElfError, GlibcVersion, ModuleFacts};
 pub use host::Host;
 pub use manifest::{Handler, Manifest, ManifestError};

@@ -71,7 +71,9 @@ pub enum OciError {
     #[error("its index names {0} manifests for linux and at most {1} are read")]
     ManyPlatforms(usize, usize),
     /// The layer holds something else.
-    #[error("its layer is neither an ELF file nor a tar archive with /module.so")]
+    #[error(
+        "its layer is neither an ELF file nor a tar archive with /module.so; build a cdylib, and push it with hotbay push"
+    )]
     NotElf,
     /// The archive has more, less or other than one regular file.
     #[error(

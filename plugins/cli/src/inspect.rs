@@ -10,7 +10,7 @@ use hotbay_api::Digest;
 use hotbay_artifact::{Host, ModuleFacts, check, host};
 use hotbay_pipeline::Source as _;
 
-use crate::push::host_of;
+use crate::push::{host_of, too_large};
 use crate::reference::RegistryArgs;
 
 /// Which module.
@@ -40,6 +40,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         print!("{}", describe(&bytes).with_context(|| format!("{what} is no module"))?);
         return Ok(());
     }
+    anyhow::ensure!(
+        !looks_like_a_file(&what),
+        "there is no file {what}; name one, or a reference such as registry.example.com/hello:1.0"
+    );
     let client = registry.client(plain_http.then(|| host_of(&what).to_owned()))?;
     let artifact = crate::run::runtime()?.block_on(async {
         let digest = client.resolve(&what).await?;
@@ -51,6 +55,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         print!("\n{}", describe(&build.bytes).with_context(|| format!("{what} holds no module"))?);
     }
     Ok(())
+}
+
+/// Whether a name was meant as a file's: no registry begins or ends like that.
+fn looks_like_a_file(what: &str) -> bool {
+    what.starts_with(['/', '.']) || what.ends_with(".so")
 }
 
 fn describe(bytes: &[u8]) -> anyhow::Result<String> {
@@ -74,6 +83,9 @@ fn describe(bytes: &[u8]) -> anyhow::Result<String> {
     }
     if let Some(schema) = &facts.manifest.config_schema {
         line("config", schema.to_string());
+    }
+    if let Some(words) = too_large(bytes.len() as u64) {
+        line("pool", words);
     }
     line(
         "here",

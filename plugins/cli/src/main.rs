@@ -2,6 +2,8 @@
 //!
 //! Owns the command line. Each command is a module of its own.
 
+mod explain;
+mod failure;
 mod inspect;
 mod push;
 mod reference;
@@ -30,6 +32,8 @@ enum Command {
     Push(push::Args),
     /// Show what a module is, from a file or a registry, without running it.
     Inspect(inspect::Args),
+    /// Say what a reason means, what to do, and whether waiting helps.
+    Explain(explain::Args),
     /// The runtime's own roles, so that one binary is a whole laptop.
     #[command(hide = true)]
     Runtime {
@@ -38,11 +42,19 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    run(Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("{}", failure::words(&error));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Run(args) => run::run(args),
         Command::Push(args) => push::run(args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => inspect::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
         Command::Runtime { role } => hotbay_runtime::run(role, &["runtime"]),
     }
 }

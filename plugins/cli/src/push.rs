@@ -1,14 +1,16 @@
 //! `hotbay push`: from a file to a registry.
 //!
-//! Owns what is checked before anything travels: a file that no runtime would load is refused here, where its author sees it.
+//! Owns what is checked before anything travels. A file that no runtime can load is refused, where its author sees it; there is no switch
+//! to push it all the same. What some runtime may load is pushed, and a warning says which would not.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::ValueEnum;
+use hotbay_api::{Platform, PoolLimits, Reason};
 use hotbay_artifact::oci::{Annotations, Form, annotation};
-use hotbay_artifact::{ModuleFacts, check_abi};
+use hotbay_artifact::{ModuleFacts, check_anywhere, host};
 use hotbay_registry::PlatformBuild;
 
 use crate::reference::RegistryArgs;
@@ -50,6 +52,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut annotations = Annotations::new();
     for file in &files {
         let (build, facts) = read(file)?;
+        for warning in warnings(&facts, build.bytes.len() as u64) {
+            eprintln!("warning: {}: {warning}", file.display());
+        }
         annotations.insert(annotation::TITLE.to_owned(), format!("{}.so", facts.manifest.name));
         annotations.insert(annotation::VERSION.to_owned(), facts.manifest.version);
         builds.push(build);
@@ -69,8 +74,42 @@ fn read(file: &PathBuf) -> anyhow::Result<(PlatformBuild, ModuleFacts)> {
     let bytes =
         Bytes::from(std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?);
     let facts = ModuleFacts::read(&bytes).with_context(|| format!("{} is no module", file.display()))?;
-    check_abi(facts.abi).with_context(|| format!("{} cannot be served", file.display()))?;
+    check_anywhere(&facts).with_context(|| format!("{} cannot be served", file.display()))?;
     Ok((PlatformBuild { platform: facts.platform.clone(), bytes }, facts))
+}
+
+/// What the runtimes of our images, or pools with default limits, would refuse.
+fn warnings(facts: &ModuleFacts, bytes: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(needed) = facts.min_glibc.filter(|needed| *needed > host::IMAGE_GLIBC) {
+        warnings.push(format!(
+            "{}: it needs glibc {needed} and Hotbay's images have {image}; build it on a system with glibc {image} or older",
+            Reason::LibcTooOld,
+            image = host::IMAGE_GLIBC
+        ));
+    }
+    let missing: Vec<&str> =
+        facts.needed.iter().map(String::as_str).filter(|name| !host::library_exists(name)).collect();
+    // Of another machine's libraries nothing is known here.
+    if facts.platform == Platform::current() && !missing.is_empty() {
+        warnings.push(format!(
+            "{}: it needs {}, which this machine does not have; link statically what is not libc",
+            Reason::DependencyMissing,
+            missing.join(", ")
+        ));
+    }
+    warnings.extend(too_large(bytes));
+    warnings
+}
+
+/// What is said of a build that is larger than pools take by default.
+pub(crate) fn too_large(bytes: u64) -> Option<String> {
+    let limit = PoolLimits::default().max_artifact_size;
+    let words = format!(
+        "{}: it has {bytes} bytes and a pool takes {limit} by default (spec.limits.maxArtifactSize); strip it, or build it for size",
+        Reason::TooLarge
+    );
+    (bytes > limit.0).then_some(words)
 }
 
 /// The registry's host in a reference.

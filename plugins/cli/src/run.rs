@@ -39,6 +39,9 @@ pub struct Args {
     /// Where the keeper's /healthz and /readyz answer.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN")]
     health_listen: Option<SocketAddr>,
+    /// Where the admin page, /status.json and /metrics are [default: 127.0.0.1:8881, if that is free].
+    #[arg(long, env = "HOTBAY_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
     /// Where staged modules and the like are kept [default: hotbay/run/ in the user's cache folder].
     #[arg(long, env = "HOTBAY_STATE")]
     state: Option<PathBuf>,
@@ -64,7 +67,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         hotbay_runtime::init_logs();
     }
-    let Args { paths, listen, health_listen, state, registry } = args;
+    let Args { paths, listen, health_listen, admin_listen, state, registry } = args;
     for path in &paths {
         anyhow::ensure!(
             path.exists(),
@@ -89,7 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let client = registry.client(None)?;
     let layouts = registry.layouts()?;
     let code = runtime()?.block_on(async {
-        let mut keeper = keeper::Keeper::spawn(&layout, listen, health_listen)?;
+        let mut keeper = keeper::Keeper::spawn(&layout, listen, health_listen, admin_listen)?;
         let (desired_tx, desired) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("desired".to_owned())

@@ -9,7 +9,7 @@ use std::str;
 
 use hotbay_abi::{self as abi, ERR, Handle, MOD_PANIC_UNWIND, PENDING, READY, REQ_BODY_INLINE, Rc, Str};
 
-use crate::call::{CallState, Handler};
+use crate::call::{Call, CallState, Handler};
 use crate::instance::{Create, Instance};
 use crate::{Config, Request, Response, answer, host};
 
@@ -119,7 +119,12 @@ unsafe extern "C" fn start(
     let Some(request) = (unsafe { Request::view(raw, &**state) }) else {
         return answer::send(handle, Response::text("the request is not UTF-8\n").with_status(400));
     };
-    let (call, rc) = CallState::start(handler.call, request, raw.flags & REQ_BODY_INLINE != 0, handle);
+    let whole = raw.flags & REQ_BODY_INLINE != 0;
+    if let (Call::Plain(function), true) = (handler.call, whole) {
+        // Most calls: answered at once, and nothing of them is left.
+        return host::guard(handle, || answer::send(handle, function(request)));
+    }
+    let (call, rc) = CallState::start(handler.call, request, whole, handle);
     if rc == PENDING {
         // SAFETY: the host gives a place to write to.
         unsafe { out.write(Box::into_raw(Box::new(call)).cast()) };

@@ -3,8 +3,10 @@
 //! Owns the watch on the pool's entries, the fetching of blobs, and the bay's [`Writer`]. What to do next is [`Plan`]'s to say; here it is
 //! done, and how it went is told back. While the API server cannot be reached nothing is taken away.
 
+mod blob_service;
 mod config_map;
 mod fetch;
+mod patience;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -18,15 +20,17 @@ use hotbay_api::{Digest, Entry, EntryKey, Platform, Trouble, labels};
 use hotbay_bay::{Options, Reader, Swept, WriteError, Writer};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::timer::sleep_until;
+pub use blob_service::{BlobService, BlobsUrl};
+use patience::patient;
 pub use plan::KnownEntry;
 use plan::{Action, Plan};
 
-/// Blobs fetched at a time: each is up to 1 MiB in memory, twice while it is decoded.
+/// Blobs fetched at a time: each is up to 1 MiB in memory, twice while it is decoded. Those of the blob service go straight to the disk.
 const FETCHES: usize = 4;
 /// Entries listed at a time. An entry has at most 256 KiB, so a page has at most 25 MiB.
 const PAGE: u32 = 100;
@@ -46,9 +50,18 @@ pub struct Known {
     pub entries: Option<Arc<[KnownEntry]>>,
 }
 
+/// Where blobs and entries come from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The ConfigMaps of the pod's namespace.
+    pub config_maps: Api<ConfigMap>,
+    /// For the blobs that have none.
+    pub service: Option<BlobService>,
+}
+
 /// Fills one bay.
 pub struct Filler {
-    api: Api<ConfigMap>,
+    sources: Sources,
     writer: Writer,
     plan: Plan,
     fetches: JoinSet<(Digest, Result<(), Trouble>)>,
@@ -62,8 +75,9 @@ impl Filler {
     /// # Errors
     /// When the bay's folder cannot be made or read.
     pub fn open(
-        api: Api<ConfigMap>,
+        sources: Sources,
         pool: &str,
+        pod_uid: &str,
         bay: PathBuf,
         known: watch::Sender<Known>,
     ) -> anyhow::Result<Self> {
@@ -76,9 +90,9 @@ impl Filler {
         let synced = writer.path().join(SYNCED_MARKER).exists();
         tracing::info!(entries = there.entries.len(), synced, "bay opened");
         known.send_replace(Known { synced, entries: None });
-        let plan = Plan::new(pool, Platform::current(), there.entries);
+        let plan = Plan::new(pool, Platform::current(), there.entries, pod_uid);
         let (fetches, permits) = (JoinSet::new(), Arc::new(Semaphore::new(FETCHES)));
-        Ok(Self { api, writer, plan, fetches, permits, known })
+        Ok(Self { sources, writer, plan, fetches, permits, known })
     }
 
     /// Fills the bay for ever.
@@ -88,7 +102,7 @@ impl Filler {
     pub async fn run(mut self, pool: String) -> anyhow::Result<()> {
         let selector = format!("{}={},{}={pool}", labels::KIND, labels::KIND_ENTRY, labels::POOL);
         let config = watcher::Config::default().labels(&selector).page_size(PAGE);
-        let mut events = std::pin::pin!(watcher(self.api.clone(), config).default_backoff());
+        let mut events = Box::pin(patient(watcher(self.sources.config_maps.clone(), config)));
         loop {
             let now = Instant::now();
             for action in self.plan.actions(now) {
@@ -150,11 +164,12 @@ impl Filler {
     }
 
     fn fetch(&mut self, digest: Digest, size: u64) {
-        let (api, writer, permits) = (self.api.clone(), self.writer.clone(), self.permits.clone());
+        let (sources, writer, permits) = (self.sources.clone(), self.writer.clone(), self.permits.clone());
         self.fetches.spawn(async move {
             // Fails only if the semaphore is closed, which nobody does.
             let _permit = permits.acquire().await;
-            (digest, fetch::fetch(&api, writer, digest, size).await)
+            let Sources { config_maps, service } = sources;
+            (digest, fetch::fetch(&config_maps, service.as_ref(), writer, digest, size).await)
         });
     }
 
@@ -229,9 +244,13 @@ impl Filler {
     }
 }
 
-/// How long the `tries`-th failure keeps from the next try: 250 ms, doubling, at most 30 s.
-fn backoff(tries: u32) -> Duration {
-    Duration::from_millis(250 << tries.min(7)).min(Duration::from_secs(30))
+/// How long the `tries`-th failure keeps from the next try: 250 ms, doubling, at most 30 s, and up to a fifth less, which one depends on
+/// `seed`: the pods of a pool fail together and must not come back together.
+fn backoff(tries: u32, seed: u64) -> Duration {
+    let longest = Duration::from_millis(250 << tries.min(7)).min(Duration::from_secs(30));
+    // The golden ratio's bits: seeds that differ a little differ a lot after it, and each try anew.
+    let mixed = (seed ^ u64::from(tries)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    longest - longest.mul_f64(mixed as f64 / f64::from(u16::MAX) / 5.0)
 }
 
 #[cfg(test)]

@@ -1,12 +1,50 @@
 //! hotbay-agent: the sidecar that fills a runtime pod's bay and reports back.
+//!
+//! | started as | is |
+//! | --- | --- |
+//! | `hotbay-agent` | the container's first process, which starts the other and starts it again when it dies |
+//! | `hotbay-agent run` | the agent itself |
 
-use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use hotbay_agent::{Settings, supervise};
+
+/// Fills a runtime pod's bay from the cluster and reports back. Without a command it runs the agent as its child, and again when that dies.
+#[derive(Parser)]
+#[command(name = "hotbay-agent", version)]
+struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// The agent itself.
+    Run(Box<Settings>),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Args::parse().verb {
+        Some(Verb::Run(settings)) => run(*settings).map(|()| ExitCode::SUCCESS),
+        None => supervise(agent).context("the agent's supervisor ended"),
+    }
+}
+
+/// This program again, by a way that also holds after its file was replaced.
+fn agent() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("hotbay-agent").arg("run");
+    command
+}
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
-    let settings = hotbay_agent::Settings::parse();
-    let filter = EnvFilter::try_new(&settings.log)?;
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
-    hotbay_agent::run(settings).await
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let level = hotbay_logs::json(&settings.log, std::io::stderr);
+    tokio::select! {
+        ended = hotbay_agent::run(settings) => ended,
+        ended = level.follow_signals() => ended.context("following log signals ended"),
+    }
 }

@@ -86,7 +86,7 @@ impl Reporter {
                 self.pace.wrote(Instant::now());
             }
             Err(error) => {
-                let wait = Duration::from_secs(1 << self.failures.min(5));
+                let wait = Duration::from_secs(1 << self.failures.min(3));
                 self.failures += 1;
                 tracing::warn!(error = &error as &dyn std::error::Error, ?wait, "cannot write the report");
                 self.pace.failed(Instant::now() + wait);

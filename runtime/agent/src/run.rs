@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::fill::{Filler, Known};
+use crate::fill::{BlobService, Filler, Known, Sources};
 use crate::report::{Pace, Publisher, Reporter, spawn_watch};
 use crate::{Settings, health};
 
@@ -26,12 +26,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         pod_namespace,
         pod_name,
         pod_uid,
+        blobs_url,
+        blobs_token,
         health_listen,
         report_longest_pause,
         log: _,
     } = settings;
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, arch = std::env::consts::ARCH, pool, bay = %bay.display(), "hotbay-agent starts");
+    let service = blobs_url.as_ref().map(tracing::field::display);
+    tracing::info!(version, arch = std::env::consts::ARCH, pool, bay = %bay.display(), service, "hotbay-agent starts");
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let listener = TcpListener::bind(health_listen)
@@ -43,7 +46,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), &pod_namespace);
     let reports: Api<RuntimeReport> = Api::namespaced(client, &pod_namespace);
     let (known_tx, known_rx) = watch::channel(Known::default());
-    let filler = Filler::open(config_maps, &pool, bay, known_tx)?;
+    let service = blobs_url.map(|url| BlobService { url, token: blobs_token });
+    let sources = Sources { config_maps, service };
+    let filler = Filler::open(sources, &pool, &pod_uid, bay, known_tx)?;
     let local = spawn_watch(report)?;
     let publisher = Publisher::new(reports, pod_name, pod_uid.clone());
     let pace = Pace::new(report_longest_pause);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use hotbay_api::names::PORT_AGENT;
 
+use crate::fill::BlobsUrl;
+
 /// Fills a runtime pod's bay from the cluster and reports back.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hotbay-agent", version)]
@@ -29,6 +31,12 @@ pub struct Settings {
     /// The pod's UID, which the report names as its owner.
     #[arg(long, env = "HOTBAY_POD_UID")]
     pub pod_uid: String,
+    /// Where the operator's blob service is, as http://HOST:PORT; without it only the blobs that are in ConfigMaps can be had.
+    #[arg(long, env = "HOTBAY_BLOBS_URL")]
+    pub blobs_url: Option<BlobsUrl>,
+    /// The file with the pod's token for the blob service; it is read anew for each blob.
+    #[arg(long, env = "HOTBAY_BLOBS_TOKEN", default_value = "/var/run/secrets/hotbay/blobs/token")]
+    pub blobs_token: PathBuf,
     /// Where /healthz and /readyz answer.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN", default_value_t = SocketAddr::from(([0, 0, 0, 0], PORT_AGENT)))]
     pub health_listen: SocketAddr,

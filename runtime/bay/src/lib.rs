@@ -20,7 +20,7 @@ pub use folder::Stamp;
 pub use problem::Problem;
 pub use reader::{Options, Reader, Scan};
 pub use watch::{FileWatch, POLL_INTERVAL, Wake, Waker};
-pub use writer::{Contents, Swept, WriteError, Writer};
+pub use writer::{Contents, IncomingBlob, Swept, WriteError, Writer};
 
 /// The largest entry that is read or written. Holds 64 routes and 64 KiB of config for two revisions with room to spare.
 pub const MAX_ENTRY_BYTES: u64 = 256 * 1024;

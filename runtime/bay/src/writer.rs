@@ -3,6 +3,7 @@
 //! Owns the write-aside-and-rename and the full list of what a bay holds. The caller keeps the order: blobs before the entries
 //! that name them, entries removed before their blobs. Must not decide what belongs in the bay.
 
+mod incoming;
 pub(crate) mod temporary;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use hotbay_api::{Digest, Entry, EntryKey, Reason, names};
 
 use crate::{MAX_ENTRY_BYTES, blob};
+pub use incoming::IncomingBlob;
 use temporary::Temporary;
 
 /// Writes one bay.
@@ -49,7 +51,7 @@ pub enum WriteError {
         /// Which file.
         file: String,
         /// How many bytes it has.
-        bytes: usize,
+        bytes: u64,
     },
     /// The entry is larger than readers take.
     #[error("the entry {key} has {bytes} bytes and at most {MAX_ENTRY_BYTES} are read; shorten its config")]
@@ -78,6 +80,24 @@ pub enum WriteError {
         /// What they are.
         got: Digest,
     },
+    /// Bytes are missing.
+    #[error("{digest} ended after {got} of {want} bytes")]
+    TooShort {
+        /// The blob.
+        digest: Digest,
+        /// How many the entry promises.
+        want: u64,
+        /// How many came.
+        got: u64,
+    },
+    /// There are more bytes than promised.
+    #[error("{digest} has more than the {want} bytes that the entry promises")]
+    TooLong {
+        /// The blob.
+        digest: Digest,
+        /// How many the entry promises.
+        want: u64,
+    },
     /// Anything else.
     #[error("cannot {what} {file} in the bay {}", bay.display())]
     Io {
@@ -98,7 +118,8 @@ impl WriteError {
         match self {
             Self::NoSpace { .. } => Reason::NoSpace,
             Self::TooLarge { .. } => Reason::TooLarge,
-            Self::DigestMismatch { .. } => Reason::DigestMismatch,
+            Self::DigestMismatch { .. } | Self::TooLong { .. } => Reason::DigestMismatch,
+            Self::TooShort { .. } => Reason::Incomplete,
             Self::Name(_) | Self::Json { .. } => Reason::ManifestInvalid,
             Self::Io { .. } => Reason::BayMissing,
         }
@@ -231,12 +252,17 @@ impl Writer {
             temporary.file().write_all(bytes)?;
             temporary.rename_to(name)
         };
-        write().map_err(|source| match source.kind() {
+        write().map_err(|source| self.failed(name, bytes.len() as u64, source))
+    }
+
+    /// Why a file of so many bytes could not be written.
+    fn failed(&self, name: &str, bytes: u64, source: io::Error) -> WriteError {
+        match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                WriteError::NoSpace { bay: self.path.clone(), file: name.to_owned(), bytes: bytes.len() }
+                WriteError::NoSpace { bay: self.path.clone(), file: name.to_owned(), bytes }
             }
             _ => self.io("write", name, source),
-        })
+        }
     }
 
     fn remove(&self, name: &str) -> Result<bool, WriteError> {

@@ -21,7 +21,7 @@ pub use logs::{init as init_logs, init_text as init_text_logs};
 #[derive(Debug, Subcommand)]
 pub enum Role {
     /// Owns the sockets and keeps an engine running behind them.
-    Keeper(KeeperArgs),
+    Keeper(Box<KeeperArgs>),
     /// Loads modules and serves; started by a keeper only.
     #[command(hide = true)]
     Engine(EngineArgs),
@@ -48,6 +48,15 @@ pub struct KeeperArgs {
     /// Where /healthz and /readyz answer.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN")]
     pub health_listen: Option<SocketAddr>,
+    /// Where /metrics, /status.json and the admin page are.
+    #[arg(long, env = "HOTBAY_ADMIN_LISTEN")]
+    pub admin_listen: Option<SocketAddr>,
+    /// A name that the admin port answers to, beside addresses and localhost; * stands for all. Several with commas.
+    #[arg(long, env = "HOTBAY_ADMIN_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub admin_host: Vec<String>,
+    /// Go on without an admin port if it cannot be had.
+    #[arg(long, hide = true)]
+    pub admin_optional: bool,
     /// The file to write the local report to.
     #[arg(long, env = "HOTBAY_REPORT")]
     pub report: Option<PathBuf>,
@@ -85,7 +94,7 @@ pub struct EngineArgs {
 /// When the role cannot begin.
 pub fn run(role: Role, prefix: &[&str]) -> anyhow::Result<ExitCode> {
     match role {
-        Role::Keeper(args) => keeper(args, prefix).map(|()| ExitCode::SUCCESS),
+        Role::Keeper(args) => keeper(*args, prefix).map(|()| ExitCode::SUCCESS),
         Role::Engine(args) => engine(args).map(|()| ExitCode::SUCCESS),
         Role::Probe { path } => probe::run(&path),
     }
@@ -98,6 +107,9 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
         state,
         listen,
         health_listen,
+        admin_listen,
+        admin_host,
+        admin_optional,
         report,
         drain_timeout,
         shutdown_delay,
@@ -117,6 +129,9 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
     engine.extend(flags.into_iter().flat_map(|(flag, value)| [OsString::from(flag), value]));
     let mut settings = hotbay_keeper::Settings::new(listen, state, engine, role("probe"));
     settings.health_listen = health_listen;
+    settings.admin_listen = admin_listen;
+    settings.admin_hosts = admin_host;
+    settings.admin_optional = admin_optional;
     settings.report = report;
     settings.drain_timeout = drain_timeout.0;
     settings.shutdown_delay = shutdown_delay.0;

@@ -3,27 +3,31 @@
 //! Owns the choice between HTTP/1.1 and h2c by the client's first bytes, and the rules of draining: HTTP/1 connections end with their next answer
 //! (closing an idle one would race the client's next request), HTTP/2 ones by GOAWAY. Must not look into requests.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use crate::body::Sending;
-use crate::request::{self, Cut};
+use crate::request::{self, Answering, Cut, Waiting};
 use crate::serve::Shared;
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The largest head of a request, and the most of an answer that waits to be written. As much as nginx takes at most by default, and half as much again.
+const MAX_BUFFER: usize = 64 * 1024;
 /// How long a client may take to say its first bytes.
 const FIRST_BYTES: Duration = Duration::from_secs(30);
 
@@ -31,7 +35,8 @@ const FIRST_BYTES: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Conn {
     phase: AtomicU8,
-    changed: Notify,
+    /// Of the task that serves it.
+    waker: Mutex<Option<Waker>>,
     in_flight: AtomicU32,
     is_h2: AtomicBool,
     /// HTTP/1: bytes have come since the last answer, so a head is under way.
@@ -54,6 +59,14 @@ pub(crate) enum Phase {
     Cut = 3,
 }
 
+/// What the task that serves a connection knows of its phase.
+#[derive(Default)]
+struct Seen {
+    phase: Phase,
+    /// The one that it has left.
+    waker: Option<Waker>,
+}
+
 impl Conn {
     pub fn new(phase: Phase) -> Self {
         Self { phase: AtomicU8::new(phase as u8), ..Self::default() }
@@ -61,7 +74,20 @@ impl Conn {
 
     pub fn move_to(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::Relaxed);
-        self.changed.notify_one();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        // Left in place: the task says once where it is to be woken, not each time that it waits.
+        waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// The phase, if it is further than the one seen last. Otherwise the task is woken when it is.
+    fn next_phase(&self, seen: &mut Seen, cx: &Context<'_>) -> Option<Phase> {
+        if !seen.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // First the waker, so that a change after the look wakes it.
+            *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+            seen.waker = Some(cx.waker().clone());
+        }
+        let phase = self.phase();
+        (phase > std::mem::replace(&mut seen.phase, phase)).then_some(phase)
     }
 
     fn phase(&self) -> Phase {
@@ -107,7 +133,7 @@ impl Conn {
 /// Serves one connection to its end.
 pub(crate) async fn serve(stream: TcpStream, conn: &Arc<Conn>, shared: &Arc<Shared>) {
     conn.since.store(shared.now(), Ordering::Relaxed);
-    let Ok(Ok((first, is_h2))) = tokio::time::timeout(FIRST_BYTES, sniff(stream)).await else { return };
+    let Ok(Ok((first, is_h2))) = shared.timers.timeout(FIRST_BYTES, sniff(stream)).await else { return };
     conn.is_h2.store(is_h2, Ordering::Relaxed);
     let io = TokioIo::new(Watched { stream: first, conn: Arc::clone(conn), shared: Arc::clone(shared) });
     if is_h2 { serve_h2(io, conn, shared).await } else { serve_h1(io, conn, shared).await }
@@ -115,19 +141,22 @@ pub(crate) async fn serve(stream: TcpStream, conn: &Arc<Conn>, shared: &Arc<Shar
 
 async fn serve_h1(io: TokioIo<Watched>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
     let service = service_fn(|request| respond(request, conn, shared));
-    let mut connection = pin!(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
-    loop {
-        tokio::select! {
-            biased;
-            _ended = connection.as_mut() => return,
-            () = conn.changed.notified() => match conn.phase() {
-                // The next answer says "connection: close", see `respond`.
-                Phase::Open | Phase::Last => {}
-                Phase::Idle => connection.as_mut().graceful_shutdown(),
-                Phase::Cut => return,
-            },
+    // A small answer goes into one buffer with its head, which costs less than a list of pieces for the kernel; `Sending` cuts large ones, so that the
+    // buffer stays as small as the one for heads.
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.writev(false).max_buf_size(MAX_BUFFER);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut seen = Seen::default();
+    poll_fn(|cx| {
+        match conn.next_phase(&mut seen, cx) {
+            // The next answer says "connection: close", see `respond`.
+            None | Some(Phase::Open | Phase::Last) => {}
+            Some(Phase::Idle) => connection.as_mut().graceful_shutdown(),
+            Some(Phase::Cut) => return Poll::Ready(()),
         }
-    }
+        connection.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }
 
 async fn serve_h2(io: TokioIo<Watched>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
@@ -138,31 +167,57 @@ async fn serve_h2(io: TokioIo<Watched>, conn: &Arc<Conn>, shared: &Arc<Shared>) 
     });
     let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     let mut connection = pin!(builder.serve_connection(io, service));
-    loop {
-        tokio::select! {
-            biased;
-            _ended = connection.as_mut() => return,
-            () = conn.changed.notified() => match conn.phase() {
-                Phase::Open => {}
-                Phase::Last | Phase::Idle => connection.as_mut().graceful_shutdown(),
-                Phase::Cut => return,
-            },
+    let mut seen = Seen::default();
+    poll_fn(|cx| {
+        match conn.next_phase(&mut seen, cx) {
+            None | Some(Phase::Open) => {}
+            Some(Phase::Last | Phase::Idle) => connection.as_mut().graceful_shutdown(),
+            Some(Phase::Cut) => return Poll::Ready(()),
+        }
+        connection.as_mut().poll(cx).map(drop)
+    })
+    .await;
+}
+
+fn respond<'c>(request: Request<Incoming>, conn: &'c Arc<Conn>, shared: &'c Arc<Shared>) -> Responding<'c> {
+    let busy = Busy::new(conn, shared);
+    let is_h1 = request.version() < http::Version::HTTP_2;
+    match request::answer(request, shared) {
+        Answering::Now(answer) => Responding::Now(Some(answer.map(|answer| sending(answer, busy, is_h1)))),
+        Answering::Later(answer) => Responding::Later { answer, busy: Some(busy), is_h1 },
+    }
+}
+
+/// An answer on its way to hyper.
+enum Responding<'c> {
+    /// Taken once.
+    Now(Option<Result<Response<Sending>, Cut>>),
+    /// `busy` goes along with the answer.
+    Later { answer: Waiting<'c>, busy: Option<Busy>, is_h1: bool },
+}
+
+impl Future for Responding<'_> {
+    type Output = Result<Response<Sending>, Cut>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            // Nobody polls after the end; who does is cut off.
+            Self::Now(answer) => Poll::Ready(answer.take().unwrap_or(Err(Cut))),
+            Self::Later { answer, busy, is_h1 } => {
+                let answer = ready!(answer.as_mut().poll(cx))?;
+                let busy = busy.take().ok_or(Cut)?;
+                Poll::Ready(Ok(sending(answer, busy, *is_h1)))
+            }
         }
     }
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    conn: &Arc<Conn>,
-    shared: &Arc<Shared>,
-) -> Result<Response<Sending>, Cut> {
-    let busy = Busy::new(conn, shared);
-    let is_h1 = request.version() < http::Version::HTTP_2;
-    let mut response = request::answer(request, &shared.routes, &shared.memory).await?;
-    if is_h1 && conn.phase() > Phase::Open {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+/// The answer as it is sent, and what holds the connection until it is.
+fn sending(mut answer: Response<Full<Bytes>>, busy: Busy, is_h1: bool) -> Response<Sending> {
+    if is_h1 && busy.conn.phase() > Phase::Open {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Sending::new(body, busy)))
+    answer.map(|body| Sending::new(body, busy))
 }
 
 /// A request is in flight on this connection, until its answer's body has been taken or dropped.

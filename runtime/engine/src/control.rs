@@ -3,16 +3,16 @@
 //! Owns the order in which things happen: a table is published before it is reported, READY is said once, a draining engine removes but never
 //! loads. Runs on a thread of its own, so that requests cannot hold it up, nor it them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{EntryKey, EntryReport, EntryState, Precedence, Reason, Revision, Trouble};
+use hotbay_api::{EntryKey, Precedence, Reason, Revision, Trouble};
 use hotbay_bay::Scan;
 use hotbay_loader::{Hang, Instance, Loader};
-use hotbay_protocol::{EngineMemory, MAX_MODULES, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces};
+use hotbay_protocol::{EngineMemory, Images, MAX_MODULES, ToEngine, ToKeeper, Want, Why};
 use tokio::sync::mpsc;
 
 use crate::link::Link;
@@ -20,14 +20,12 @@ use crate::modules::{Active, Change, Failure, Job, Modules};
 use crate::prepare::{Handlers, Prepared, Preparer};
 use crate::serve::Server;
 use crate::table::{Claim, Routes};
+use crate::told::{Told, routes_of};
 
 /// How often hanging loads are looked for and failed starts are tried again.
 const TICK: Duration = Duration::from_millis(250);
 /// Retired images that may stay mapped: at 260 to 943 KiB each (facts: native modules) some 30 MiB.
 const RETIRED_BUDGET: usize = 64;
-/// Bytes of JSON in one piece of a report, well below a packet.
-const PIECE: usize = 48 * 1024;
-
 /// How long the first engine's READY waits for modules that do not settle, or a bay that is not there. Whoever comes later is served from then on.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same after a crash, when nobody serves meanwhile: so long the keeper stays ready without an engine.
@@ -62,8 +60,7 @@ pub(crate) struct Control {
     modules: Modules<Serving>,
     trouble: Option<Trouble>,
     rows: HashMap<EntryKey, usize>,
-    reported: BTreeMap<EntryKey, EntryReport>,
-    reported_trouble: Option<Trouble>,
+    told: Told,
     begun: bool,
     /// Something was heard that may ask for more than what is under way.
     stirred: bool,
@@ -100,8 +97,7 @@ impl Control {
             modules: Modules::new(why == Why::Crash),
             trouble: None,
             rows: HashMap::new(),
-            reported: BTreeMap::new(),
-            reported_trouble: None,
+            told: Told::default(),
             begun: false,
             stirred: false,
             strays: BTreeSet::new(),
@@ -175,9 +171,10 @@ impl Control {
 
     fn hear(&mut self, message: ToEngine) {
         match message {
-            ToEngine::Policy { quarantined, verified } => {
+            ToEngine::Policy { quarantined, verified, crashed } => {
                 self.link.trust(verified);
                 self.modules.quarantine(quarantined);
+                self.modules.hold(crashed, Instant::now());
                 self.begun = true;
                 self.stirred = true;
             }
@@ -221,6 +218,9 @@ impl Control {
 
     fn take_done(&mut self, (job, result): Done) -> bool {
         self.stirred = true;
+        let reason = result.as_ref().map_or_else(|failure| &failure.trouble.reason, |_| &Reason::Succeeded);
+        self.memory.count_load(reason);
+        self.count_images();
         match result {
             Ok(Prepared { instance, digest, handlers }) => {
                 let serving = Serving { instance: Arc::new(instance), handlers, in_flight: Arc::default() };
@@ -237,11 +237,18 @@ impl Control {
                 let Trouble { reason, message } = failure.trouble.clone();
                 let counts = self.modules.failed(&job, failure, Instant::now());
                 if counts {
-                    tracing::warn!(module = %job.key, revision = job.revision.revision, %reason, "failed: {message}");
+                    let kept = self.kept(&job.key);
+                    tracing::warn!(module = %job.key, revision = job.revision.revision, %reason, "failed: {reason}: {message}{kept}");
                 }
                 counts
             }
         }
+    }
+
+    /// What serves of a module in spite of a failure, in words.
+    fn kept(&self, key: &EntryKey) -> String {
+        let active = self.modules.active().find(|(entry, _)| entry.key() == *key);
+        active.map_or_else(String::new, |(_, active)| format!("; still serving {}", active.revision.revision))
     }
 
     /// Brings everything in line with what was heard: jobs, table, report, READY.
@@ -256,9 +263,8 @@ impl Control {
             if self.modules.is_read() {
                 self.sweep_stage();
             }
-            let ok = self.reported.values().filter(|report| report.state == EntryState::Active).count();
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            self.link.send(&ToKeeper::Ready { ok: count(ok), failed: count(self.reported.len() - ok) });
+            let (ok, failed) = self.told.count();
+            self.link.send(&ToKeeper::Ready { ok, failed });
         }
     }
 
@@ -272,7 +278,7 @@ impl Control {
         if dirty {
             self.publish();
         }
-        self.report();
+        self.report(dirty);
     }
 
     /// What earlier engines have staged and nobody asks for any more.
@@ -285,9 +291,10 @@ impl Control {
 
     fn prepare(&mut self, job: Job) {
         let row = self.row(&job.key);
+        let memory = self.memory.clone();
         let (preparer, done) = (Arc::clone(&self.preparer), self.done_tx.clone());
         tokio::spawn(async move {
-            let result = preparer.prepare(&job, row as u64).await;
+            let result = preparer.prepare(&job, row, &memory).await;
             // The loop is gone only when the process ends.
             let _ = done.send((job, result));
         });
@@ -322,40 +329,24 @@ impl Control {
     }
 
     /// Tells the keeper what has changed.
-    fn report(&mut self) {
+    fn report(&mut self, routes_too: bool) {
         if !self.begun {
             return;
         }
-        let reports = self.modules.reports();
-        let first = self.reported.is_empty();
-        let changed: Vec<EntryReport> = reports
-            .iter()
-            .filter(|(key, report)| self.reported.get(*key) != Some(report))
-            .map(|(_, report)| report.clone())
-            .collect();
-        let removed: Vec<EntryKey> =
-            self.reported.keys().filter(|key| !reports.contains_key(*key)).cloned().collect();
-        if changed.is_empty() && removed.is_empty() && self.trouble == self.reported_trouble {
-            return;
+        let routes = routes_too.then(|| {
+            let active = self.modules.active();
+            active.map(|(entry, active)| (entry.key(), routes_of(&active.revision))).collect()
+        });
+        for piece in self.told.pieces(self.modules.reports(), routes, self.trouble.clone()) {
+            self.link.send(&ToKeeper::Report(piece));
         }
-        let mut restart = first;
-        let mut cut = pieces(changed, PIECE);
-        if cut.is_empty() {
-            cut.push(Vec::new());
-        }
-        let mut removed = pieces(removed, PIECE).into_iter();
-        for entries in cut {
-            let removed = removed.next().unwrap_or_default();
-            let trouble = self.trouble.clone();
-            self.link.send(&ToKeeper::Report(ReportPiece { restart, entries, removed, trouble }));
-            restart = false;
-        }
-        for removed in removed {
-            let trouble = self.trouble.clone();
-            self.link.send(&ToKeeper::Report(ReportPiece { removed, trouble, ..ReportPiece::default() }));
-        }
-        self.reported = reports;
-        self.reported_trouble = self.trouble.clone();
+    }
+
+    /// Tells the keeper how many images are mapped; how many of them nobody uses.
+    fn count_images(&self) -> usize {
+        let (mapped, retired) = self.loader.images();
+        self.memory.set_images(Images { mapped: mapped as u64, retired: retired as u64 });
+        retired
     }
 
     /// Looks for calls that do not return, and for too much retired code.
@@ -365,8 +356,7 @@ impl Control {
             Some(Hang::Module) => tracing::warn!("a module holds the loader thread; another one goes on"),
             None => {}
         }
-        let (_mapped, retired) = self.loader.images();
-        if retired > RETIRED_BUDGET && !self.wanted {
+        if self.count_images() > RETIRED_BUDGET && !self.wanted {
             self.wanted = true;
             self.link.send(&ToKeeper::Want(Want::Retired));
         }

@@ -20,6 +20,9 @@ mod prepare;
 mod request;
 mod serve;
 mod table;
+mod tally;
+mod timers;
+mod told;
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -91,8 +94,12 @@ pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.max(1))
         .thread_name("worker")
-        .on_thread_start(move || hotbay_loader::attach_thread(&attached))
-        .enable_all()
+        .on_thread_start(move || {
+            let slot = hotbay_loader::attach_thread(&attached);
+            tally::attach_thread(attached.shard(Some(slot)));
+        })
+        // No timers: see `timers`.
+        .enable_io()
         .build()
         .map_err(system("start the workers"))?;
     let control = tokio::runtime::Builder::new_current_thread()
@@ -105,7 +112,8 @@ pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
         .name("bay".to_owned())
         .spawn(move || read_bay(bay, &scans_tx))
         .map_err(system("start the bay's thread"))?;
-    let server = serve::Server::new(memory.clone(), workers.handle().clone());
+    let timers = timers::Timers::start().map_err(system("start the timers' thread"))?;
+    let server = serve::Server::new(memory.clone(), workers.handle().clone(), timers);
     let preparer =
         Arc::new(prepare::Preparer::new(settings.bay, stage, Arc::clone(&loader), Arc::clone(&link)));
     tracing::debug!(generation, "the engine begins");

@@ -13,21 +13,31 @@ use std::time::{Duration, Instant};
 
 use hotbay_api::{Digest, Entry, EntryKey, EntryReport, Reason, Revision, Trouble};
 use hotbay_bay::Scan;
-use hotbay_protocol::Quarantine;
+use hotbay_protocol::{CrashNote, Quarantine};
 
-use self::module::{Failed, Module, RetryAt};
+use self::module::{Barred, Failed, Module, RetryAt};
 
 /// The first pause before a failed start is tried again; each further one is twice as long, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
 type Quarantined = BTreeMap<(EntryKey, String), String>;
+type Crashed = BTreeMap<(EntryKey, String), Crash>;
+
+/// What a revision did to an earlier engine, a short time ago.
+struct Crash {
+    message: String,
+    /// So long any other revision of its entry goes first.
+    until: Instant,
+    pause: Duration,
+}
 
 /// Everything that the bay asks for.
 pub(crate) struct Modules<I> {
     modules: BTreeMap<EntryKey, Module<I>>,
     /// What must not be loaded, by entry and fingerprint, and what the keeper says that it did.
     quarantined: Quarantined,
+    crashed: Crashed,
     blobs_version: u64,
     scanned: bool,
     /// Whether a start that takes its time gives way to a last good revision.
@@ -110,6 +120,7 @@ impl<I> Default for Modules<I> {
         Self {
             modules: BTreeMap::new(),
             quarantined: Quarantined::new(),
+            crashed: Crashed::new(),
             blobs_version: 0,
             scanned: false,
             hurry: false,
@@ -129,6 +140,15 @@ impl<I> Modules<I> {
     pub fn quarantine(&mut self, quarantined: Vec<Quarantine>) {
         self.quarantined =
             quarantined.into_iter().map(|one| ((one.key, one.fingerprint), one.message)).collect();
+    }
+
+    /// Takes over which revisions ended an engine lately: where there is another one to serve, it goes first for a while.
+    pub fn hold(&mut self, crashed: Vec<CrashNote>, now: Instant) {
+        let crash = |CrashNote { key, fingerprint, message, hold_ms }| {
+            let pause = Duration::from_millis(hold_ms);
+            ((key, fingerprint), Crash { message, until: now + pause, pause })
+        };
+        self.crashed = crashed.into_iter().map(crash).collect();
     }
 
     /// Takes over what the bay says.
@@ -155,11 +175,15 @@ impl<I> Modules<I> {
     pub fn decide(&mut self, now: Instant) -> (Vec<Job>, bool) {
         let mut jobs = Vec::new();
         let mut changed = false;
+        self.crashed.retain(|_, crash| crash.until > now);
         for (key, module) in &mut self.modules {
             changed |= module.follow();
             let quarantined =
                 |fingerprint: &str| self.quarantined.contains_key(&(key.clone(), fingerprint.to_owned()));
-            if let Some((revision, fingerprint)) = module.next(now, self.blobs_version, &quarantined) {
+            let crashed =
+                |fingerprint: &str| self.crashed.contains_key(&(key.clone(), fingerprint.to_owned()));
+            let barred = Barred { quarantined: &quarantined, crashed: &crashed };
+            if let Some((revision, fingerprint)) = module.next(now, self.blobs_version, &barred) {
                 let (revision, fingerprint) = (revision.clone(), fingerprint.to_owned());
                 module.attempt = Some(fingerprint.clone());
                 let may_fall_back =
@@ -169,7 +193,8 @@ impl<I> Modules<I> {
             }
         }
         let failed = self.modules.values().flat_map(|module| module.failed.values());
-        self.retry_at = failed.filter_map(Failed::due).filter(|&due| due > now).min();
+        let due = failed.filter_map(Failed::due).chain(self.crashed.values().map(|crash| crash.until));
+        self.retry_at = due.filter(|&due| due > now).min();
         (jobs, changed)
     }
 
@@ -253,7 +278,7 @@ impl<I> Modules<I> {
     pub fn reports(&self) -> BTreeMap<EntryKey, EntryReport> {
         let report = |(key, module): (&EntryKey, &Module<I>)| {
             let lost = self.lost.get(key).cloned();
-            (key.clone(), module.report(key, lost, &self.quarantined))
+            (key.clone(), module.report(key, lost, &self.quarantined, &self.crashed))
         };
         self.modules.iter().map(report).collect()
     }

@@ -12,7 +12,7 @@ use hotbay_api::{Blob, Digest, Reason, Revision, chain, names};
 use hotbay_artifact::{Host, ModuleFacts, check, host};
 use hotbay_bay::{BlobError, VerifiedBlobs};
 use hotbay_loader::{Image, Instance, InstanceConfig, Loader, Mark, Staged};
-use hotbay_protocol::ProbeOutcome;
+use hotbay_protocol::{EngineMemory, ProbeOutcome};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::link::Link;
@@ -76,7 +76,12 @@ impl Preparer {
     }
 
     /// Goes through all steps. `row` is the module's row in the engine's memory.
-    pub async fn prepare(self: Arc<Self>, job: &Job, row: u64) -> Result<Prepared, Failure> {
+    pub async fn prepare(
+        self: Arc<Self>,
+        job: &Job,
+        row: usize,
+        memory: &EngineMemory,
+    ) -> Result<Prepared, Failure> {
         let checked = {
             let _permit = self.permits.acquire().await;
             let (this, revision) = (Arc::clone(&self), job.revision.clone());
@@ -86,7 +91,10 @@ impl Preparer {
         };
         let Probed(build) = self.probe(checked).await?;
         let fingerprint = u64::from_str_radix(&job.fingerprint, 16).unwrap_or_default();
-        let mark = Mark { row, fingerprint };
+        // Before its code runs, so that a crash in it has a digest.
+        let prefix = u64::from_str_radix(&build.digest.hex()[..16], 16).unwrap_or_default();
+        memory.name_instance(row, fingerprint, prefix);
+        let mark = Mark { row: row as u64, fingerprint };
         let (path, handlers) = (build.path.clone(), build.handlers.len());
         let staged = Staged { path, digest: build.digest, handlers, mark };
         let image = self.load(staged.clone()).await?;
@@ -151,7 +159,7 @@ impl Preparer {
             Some(ProbeOutcome::Refused { reason, message }) => Err(Failure::new(reason, message)),
             Some(ProbeOutcome::Crashed { message }) => Err(Failure::new(
                 Reason::ProbeCrashed,
-                format!("loading the module ended the probe: {message}"),
+                format!("{message}; look at what its constructors do"),
             )),
             Some(ProbeOutcome::TimedOut) => Err(Failure::new(
                 Reason::ProbeTimeout,

@@ -5,20 +5,20 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hotbay_loader::{Answer, Body, CallFailure, Captures, DropReason, Incoming, Instance, Started};
-use hotbay_protocol::EngineMemory;
+use hotbay_loader::{Answer, Body, Call, CallFailure, Captures, DropReason, Incoming, Started};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming as RequestBody;
 
-use crate::table::{Found, Routes, Target};
+use crate::serve::Shared;
+use crate::table::{Found, InFlight, Routes, Target};
+use crate::tally::Timed;
+use crate::timers::Timers;
 
 /// A body up to this length that has come with the head is handed to the module in one piece.
 const INLINE_BODY: u64 = 64 * 1024;
@@ -30,43 +30,88 @@ const NO_MODULE: usize = 0;
 #[error("the module aborted the call")]
 pub(crate) struct Cut;
 
+/// An answer that is waited for. Boxed, so that the many requests that never wait carry no room for it from one place to the next.
+pub(crate) type Waiting<'m> = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Cut>> + Send + 'm>>;
+
+/// How an answer comes.
+pub(crate) enum Answering<'m> {
+    /// It is here: no module was asked, or its handler answered at once.
+    Now(Result<Response<Full<Bytes>>, Cut>),
+    /// It is waited for.
+    Later(Waiting<'m>),
+}
+
 /// Answers one request by the routes of this moment.
-pub(crate) async fn answer(
-    request: Request<RequestBody>,
-    routes: &ArcSwap<Routes>,
-    memory: &EngineMemory,
-) -> Result<Response<Full<Bytes>>, Cut> {
+pub(crate) fn answer(request: Request<RequestBody>, shared: &Shared) -> Answering<'_> {
+    let timed = Timed::begin(&shared.memory);
     let is_head = *request.method() == Method::HEAD;
     // The table is let go of here: a slow handler must not hold an old one.
-    let found = if names_a_host(&request) { Some(find(&request, &routes.load())) } else { None };
-    let (row, result) = match found {
-        None => (NO_MODULE, Ok(text(StatusCode::BAD_REQUEST, "a request names one host\n"))),
-        Some(Found::Target(target, captures)) => match &target.instance {
-            Some(instance) => {
-                let row = usize::try_from(instance.mark().row).unwrap_or(NO_MODULE);
-                (row, call(request, &target, instance, captures).await)
-            }
-            None => (NO_MODULE, Ok(later("the module is starting\n"))),
-        },
+    let found = if names_a_host(&request) { Some(find(&request, &shared.routes.load())) } else { None };
+    let (target, captures) = match found {
+        Some(Found::Target(target, captures)) => (target, captures),
+        other => return Answering::Now(finish(timed, is_head, NO_MODULE, Ok(of_ours(other)))),
+    };
+    let Some(instance) = &target.instance else {
+        return Answering::Now(finish(timed, is_head, NO_MODULE, Ok(later("the module is starting\n"))));
+    };
+    let row = usize::try_from(instance.mark().row).unwrap_or(NO_MODULE);
+    let Some(in_flight) = target.enter() else {
+        return Answering::Now(finish(timed, is_head, row, Ok(busy())));
+    };
+    let (parts, body) = request.into_parts();
+    if !body.is_end_stream() {
+        return Answering::Later(Box::pin(async move {
+            let result = with_body(parts, body, captures, in_flight, &shared.timers).await;
+            finish(timed, is_head, row, result)
+        }));
+    }
+    let incoming = Incoming { parts, handler: target.handler, captures, body: Body::Whole(Bytes::new()) };
+    match hotbay_loader::start(instance, incoming) {
+        Started::Done(result) => Answering::Now(finish(timed, is_head, row, concluded(result, &target))),
+        Started::Pending(call) => Answering::Later(Box::pin(async move {
+            let result = wait(call, in_flight, &shared.timers).await;
+            finish(timed, is_head, row, result)
+        })),
+    }
+}
+
+/// Counts an answer, and gives it the shape that the request's method wants.
+#[inline(always)]
+fn finish(
+    timed: Timed<'_>,
+    is_head: bool,
+    row: usize,
+    mut result: Result<Response<Full<Bytes>>, Cut>,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    // A call that was cut has no status; to the client it is a failure of ours.
+    timed.answered(row, result.as_ref().map_or(500, |response| response.status().as_u16()));
+    if let Ok(response) = &mut result {
+        fit(is_head, response);
+    }
+    result
+}
+
+/// The answer where no module has one; `None`: the request does not name its host.
+fn of_ours(found: Option<Found>) -> Response<Full<Bytes>> {
+    match found {
+        None => text(StatusCode::BAD_REQUEST, "a request names one host\n"),
         Some(Found::MethodNotAllowed(allow)) => {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
             response.headers_mut().insert(header::ALLOW, allow);
-            (NO_MODULE, Ok(response))
+            response
         }
-        Some(Found::Nothing) => (NO_MODULE, Ok(text(StatusCode::NOT_FOUND, "not found\n"))),
-    };
-    let class = result.as_ref().map_or(5, |response| response.status().as_u16() / 100);
-    memory.answers(row, class).fetch_add(1, Ordering::Relaxed);
-    result.map(|response| fit(is_head, response))
+        Some(Found::Nothing | Found::Target(..)) => text(StatusCode::NOT_FOUND, "not found\n"),
+    }
 }
 
 /// HTTP/1.1 wants exactly one Host header (RFC 9112, 3.2); other versions have other ways.
 fn names_a_host<B>(request: &Request<B>) -> bool {
-    request.version() != Version::HTTP_11 || request.headers().get_all(header::HOST).iter().count() == 1
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    request.version() != Version::HTTP_11 || (hosts.next().is_some() && hosts.next().is_none())
 }
 
 /// Leaves out the body where HTTP knows none: HTTP/2 would send it, and the client would see a broken stream.
-fn fit(is_head: bool, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+fn fit(is_head: bool, response: &mut Response<Full<Bytes>>) {
     if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = Full::default();
@@ -75,41 +120,54 @@ fn fit(is_head: bool, mut response: Response<Full<Bytes>>) -> Response<Full<Byte
         response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
         *response.body_mut() = Full::default();
     }
-    response
 }
 
 fn find(request: &Request<RequestBody>, routes: &Routes) -> Found {
     let uri = request.uri();
     let from_header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = uri.authority().map(http::uri::Authority::as_str).or_else(from_header);
+    let host = || uri.authority().map(http::uri::Authority::as_str).or_else(from_header);
     routes.find(host, request.method(), uri.path())
 }
 
-async fn call(
-    request: Request<RequestBody>,
-    target: &Arc<Target>,
-    instance: &Arc<Instance>,
+/// Calls a module with a request that has a body.
+async fn with_body(
+    parts: Parts,
+    body: RequestBody,
     captures: Captures,
+    in_flight: InFlight,
+    timers: &Timers,
 ) -> Result<Response<Full<Bytes>>, Cut> {
-    let Some(_in_flight) = target.enter() else { return Ok(busy()) };
-    let (parts, body) = request.into_parts();
+    let target = &in_flight.0;
+    // The table leads only to targets whose instance was there when the request came.
+    let Some(instance) = &target.instance else { return Ok(busy()) };
     let expects = parts.headers.contains_key(header::EXPECT);
     let body = match take_body(body, expects, target.limits.max_request_body_bytes).await {
         Ok(body) => body,
         Err(status) => return Ok(text(status, "the request's body is too large or broken\n")),
     };
     let incoming = Incoming { parts, handler: target.handler, captures, body };
-    let result = match hotbay_loader::start(instance, incoming) {
-        Started::Done(result) => result,
-        Started::Pending(mut call) => match tokio::time::timeout(target.timeout, &mut call).await {
-            Ok(result) => result,
-            Err(_elapsed) => {
-                call.set_end(DropReason::Timeout);
-                tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
-                return Ok(text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n"));
-            }
-        },
-    };
+    match hotbay_loader::start(instance, incoming) {
+        Started::Done(result) => concluded(result, target),
+        Started::Pending(call) => wait(call, in_flight, timers).await,
+    }
+}
+
+/// Waits for a handler that did not answer at once, as long as it may take.
+async fn wait(mut call: Call, in_flight: InFlight, timers: &Timers) -> Result<Response<Full<Bytes>>, Cut> {
+    let target = &in_flight.0;
+    match timers.timeout(target.timeout, &mut call).await {
+        Ok(result) => concluded(result, target),
+        Err(_elapsed) => {
+            call.set_end(DropReason::Timeout);
+            tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
+            Ok(text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n"))
+        }
+    }
+}
+
+/// What a call's end means for the client.
+#[inline(always)]
+fn concluded(result: Result<Answer, CallFailure>, target: &Target) -> Result<Response<Full<Bytes>>, Cut> {
     match result {
         Ok(answer) => Ok(response(answer)),
         Err(failure) => failed(&failure, target),
@@ -117,6 +175,7 @@ async fn call(
 }
 
 /// The module's answer as a response. `hyper` adds date and length.
+#[inline(always)]
 fn response(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
@@ -219,7 +278,7 @@ mod tests {
     fn answered(status: u16, is_head: bool) -> (Option<String>, u64) {
         let mut response = Response::new(Full::new(Bytes::from_static(b"four")));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        let response = fit(is_head, response);
+        fit(is_head, &mut response);
         let length = response.headers().get(header::CONTENT_LENGTH);
         (length.map(|value| value.to_str().unwrap().to_owned()), response.body().size_hint().exact().unwrap())
     }
@@ -260,7 +319,9 @@ mod tests {
     }
 
     async fn four_bytes(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Cut> {
-        Ok(fit(*request.method() == Method::HEAD, Response::new(Full::new(Bytes::from_static(b"four")))))
+        let mut response = Response::new(Full::new(Bytes::from_static(b"four")));
+        fit(*request.method() == Method::HEAD, &mut response);
+        Ok(response)
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{self, Conn, Phase};
 use crate::table::Routes;
+use crate::timers::Timers;
 
 /// How often connections are looked through, in seconds; also the step of the clock that they are judged by.
 const SWEEP: u32 = 1;
@@ -31,6 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Shared {
     pub routes: ArcSwap<Routes>,
     pub memory: EngineMemory,
+    pub timers: Timers,
     clock: AtomicU32,
 }
 
@@ -111,11 +113,12 @@ impl Drop for Registered {
 }
 
 impl Server {
-    pub fn new(memory: EngineMemory, workers: Handle) -> Self {
-        let shared = Arc::new(Shared { routes: ArcSwap::default(), memory, clock: AtomicU32::new(0) });
+    pub fn new(memory: EngineMemory, workers: Handle, timers: Timers) -> Self {
+        let clock = AtomicU32::new(0);
+        let shared = Arc::new(Shared { routes: ArcSwap::default(), memory, timers, clock });
         let conns =
             Arc::new(Conns { next: AtomicU64::new(0), open: Mutex::default(), count: watch::Sender::new(0) });
-        workers.spawn(sweep(Arc::clone(&shared), Arc::clone(&conns)));
+        shared.timers.spawn(sweep(Arc::clone(&shared), Arc::clone(&conns)));
         Self { shared, workers, conns, accepting: Mutex::default() }
     }
 
@@ -182,7 +185,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, conns: A
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                shared.timers.sleep(ACCEPT_PAUSE).await;
             }
         }
     }

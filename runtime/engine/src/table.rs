@@ -138,10 +138,17 @@ impl Routes {
 
     /// Who answers `method` on `path` of `host` (as in the Host header, perhaps with a port). Paths are raw. A route with other methods does not match,
     /// so that a lesser one may, of this host or of a lesser.
-    pub fn find(&self, host: Option<&str>, method: &Method, path: &str) -> Found {
+    /// `host` is asked for only where some route names one.
+    pub fn find<'h>(&self, host: impl FnOnce() -> Option<&'h str>, method: &Method, path: &str) -> Found {
+        let any_host = self.exact.is_empty() && self.wildcard.is_empty();
+        if any_host && let Some(target) = self.any.find_fixed(path, method) {
+            return Found::Target(
+                Arc::clone(target),
+                Captures { names: Arc::clone(&target.names), ranges: Vec::new() },
+            );
+        }
         let mut allow = BTreeSet::new();
-        let host =
-            if self.exact.is_empty() && self.wildcard.is_empty() { None } else { host.map(normal_host) };
+        let host = if any_host { None } else { host().map(normal_host) };
         let exact = host.as_ref().and_then(|host| self.exact.get(host));
         let wild = self.wildcard.iter().filter(|(suffix, _)| {
             host.as_ref().is_some_and(|host| host.len() > suffix.len() && host.ends_with(suffix.as_str()))

@@ -2,9 +2,14 @@
 //!
 //! Owns the rules by which a death is laid at a module's door. Rather nobody than the wrong one: a module that is named twice stops serving.
 
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use hotbay_protocol::{Crash, Suspect};
 use hotbay_sys::process::Ending;
 use hotbay_sys::signals;
+
+use crate::history::DeathNote;
 
 /// All that is known of an engine's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,19 @@ pub enum Killed {
     ServesLess,
 }
 
+impl Killed {
+    fn words(self) -> &'static str {
+        match self {
+            Self::NotReady => "it was not ready in time",
+            Self::Hung => "it answered no pings",
+            Self::LoaderHung => "a load hung in it",
+            Self::Overdue => "it did not end in time",
+            Self::Lost => "its channel broke",
+            Self::ServesLess => "it could not serve everything that is served now",
+        }
+    }
+}
+
 /// What an engine was doing when it died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
@@ -51,7 +69,7 @@ pub enum Doing {
 pub fn culprit(death: &Death, doing: Doing, killed: Option<Killed>) -> Option<&Suspect> {
     let in_slot = |slot: usize| death.suspects.iter().find(|suspect| suspect.slot == slot);
     let loading = || if doing == Doing::Starting { in_slot(death.loader) } else { None };
-    if let Some(crash) = death.crash {
+    if let Some(crash) = &death.crash {
         return match crash.slot {
             Some(slot) => in_slot(slot),
             // A thread that a module made for itself. Whose it is, nobody can say.
@@ -72,17 +90,70 @@ pub fn culprit(death: &Death, doing: Doing, killed: Option<Killed>) -> Option<&S
     }
 }
 
+/// Of a request's path in a message: what follows must fit too, into the 256 characters of a pod's report.
+const MAX_REQUEST_CHARS: usize = 80;
+
 impl Death {
-    /// What happened, for people.
+    /// What happened, for people: `died of SIGSEGV at 0x8 during GET /crash`.
     pub fn describe(&self) -> String {
-        match (self.crash, self.how) {
-            (Some(Crash { signal, address, .. }), _) if address != 0 => {
-                format!("died of {} at address {address:#x}", signals::name(signal))
-            }
-            (Some(Crash { signal, .. }), _) | (None, Ending::Signaled(signal)) => {
-                format!("died of {}", signals::name(signal))
-            }
+        match (&self.crash, self.how) {
             (None, Ending::Exited(code)) => format!("exited with code {code}"),
+            _ => format!("died of {}", self.cause()),
+        }
+    }
+
+    /// What the module did, for the one that is to blame.
+    pub fn deed(&self, suspect: &Suspect) -> String {
+        let Suspect { digest, slot, .. } = suspect;
+        let build = if digest.is_empty() { String::new() } else { format!(" (build sha256:{digest})") };
+        // A thread at a request says so itself.
+        let at_request = self.crash.as_ref().is_some_and(|crash| !crash.request.is_empty());
+        let phase = match *slot == self.loader && !at_request {
+            true => " while it was loaded, started or stopped",
+            false => "",
+        };
+        format!("{}{phase}{build}", self.cause())
+    }
+
+    /// The end for the history: what happened, and where it is not plain who did it, who may have.
+    pub fn note(
+        &self,
+        engine: u64,
+        at: Instant,
+        culprit: Option<&Suspect>,
+        killed: Option<Killed>,
+    ) -> DeathNote {
+        let story = match (culprit, killed) {
+            (Some(suspect), _) => self.deed(suspect),
+            (None, Some(killed)) => format!("killed by the keeper: {}", killed.words()),
+            (None, None) if self.suspects.is_empty() => format!("{}, outside all modules", self.describe()),
+            (None, None) => {
+                let names = self.suspects.iter().map(|suspect| suspect.key.to_string());
+                let names: BTreeSet<String> = names.collect();
+                let names = names.into_iter().take(5).collect::<Vec<_>>().join(", ");
+                format!("{}, nobody is blamed; at work were {names}", self.describe())
+            }
+        };
+        DeathNote { engine, at, module: culprit.map(|suspect| suspect.key.clone()), story }
+    }
+
+    fn cause(&self) -> String {
+        match (&self.crash, self.how) {
+            (Some(Crash { signal, address, request, .. }), _) => {
+                // Address 0 is one too, but not of a signal that a process sent itself.
+                let has_address = *address != 0 || *signal == signals::SEGV;
+                let at = if has_address { format!(" at {address:#x}") } else { String::new() };
+                let during = match request.chars().count() {
+                    0 => String::new(),
+                    1..=MAX_REQUEST_CHARS => format!(" during {request}"),
+                    _ => {
+                        format!(" during {}...", request.chars().take(MAX_REQUEST_CHARS).collect::<String>())
+                    }
+                };
+                format!("{}{at}{during}", signals::name(*signal))
+            }
+            (None, Ending::Signaled(signal)) => signals::name(signal),
+            (None, Ending::Exited(code)) => format!("exit with code {code}"),
         }
     }
 }
@@ -95,11 +166,12 @@ mod tests {
     use super::*;
 
     fn suspect(name: &str, slot: usize) -> Suspect {
-        Suspect { key: EntryKey::new("shop", name).unwrap(), fingerprint: "0f".into(), slot }
+        let key = EntryKey::new("shop", name).unwrap();
+        Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot }
     }
 
     fn death(how: Ending, slot: Option<Option<usize>>, suspects: &[Suspect]) -> Death {
-        let crash = slot.map(|slot| Crash { signal: 11, slot, address: 8 });
+        let crash = slot.map(|slot| Crash { signal: 11, slot, address: 8, request: "GET /crash".into() });
         Death { how, crash, suspects: suspects.to_vec(), loader: LOADER_SLOT }
     }
 
@@ -163,8 +235,28 @@ mod tests {
 
     #[test]
     fn a_death_is_described_by_its_first_cause() {
-        assert_eq!(death(SEGV, Some(None), &[]).describe(), "died of SIGSEGV at address 0x8");
+        assert_eq!(death(SEGV, Some(None), &[]).describe(), "died of SIGSEGV at 0x8 during GET /crash");
         assert_eq!(death(Ending::Signaled(9), None, &[]).describe(), "died of SIGKILL");
         assert_eq!(death(Ending::Exited(3), None, &[]).describe(), "exited with code 3");
+    }
+
+    #[test]
+    fn a_deed_names_signal_address_request_and_build() {
+        let (serving, loading) = (suspect("one", 4), suspect("one", LOADER_SLOT));
+        let mut died = death(SEGV, Some(Some(4)), &[]);
+        assert_eq!(died.deed(&serving), "SIGSEGV at 0x8 during GET /crash (build sha256:ab12cd34ef56)");
+        died.crash = Some(Crash { signal: 6, slot: Some(0), address: 0, request: String::new() });
+        assert_eq!(
+            died.deed(&loading),
+            "SIGABRT while it was loaded, started or stopped (build sha256:ab12cd34ef56)"
+        );
+        let exited = death(Ending::Exited(3), None, &[]);
+        let unknown = Suspect { digest: String::new(), ..suspect("one", 4) };
+        assert_eq!(exited.deed(&unknown), "exit with code 3");
+        let null =
+            Crash { signal: 11, slot: Some(4), address: 0, request: format!("GET /{}", "x".repeat(200)) };
+        died.crash = Some(null);
+        let deed = died.deed(&serving);
+        assert!(deed.starts_with("SIGSEGV at 0x0 during GET /xxx") && deed.len() < 140, "{deed}");
     }
 }

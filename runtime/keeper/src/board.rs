@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use hotbay_api::{EntryKey, EntryReport, LocalReport, Reason, Trouble};
-use hotbay_protocol::ReportPiece;
+use hotbay_protocol::{EntryRoutes, ReportPiece};
 
 /// The words of each engine.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct View {
     entries: BTreeMap<EntryKey, EntryReport>,
+    routes: BTreeMap<EntryKey, EntryRoutes>,
     trouble: Option<Trouble>,
 }
 
@@ -35,13 +36,20 @@ impl Board {
             return false;
         }
         let view = self.views.entry(engine).or_default();
-        let ReportPiece { restart, entries, removed, trouble } = piece;
+        let ReportPiece { restart, entries, removed, routes, trouble } = piece;
         if restart {
             view.entries.clear();
+            view.routes.clear();
         }
         view.entries.extend(entries.into_iter().map(|entry| (entry.key.clone(), entry)));
         for key in &removed {
             view.entries.remove(key);
+        }
+        for routes in routes {
+            match routes.routes.is_empty() {
+                true => drop(view.routes.remove(&routes.key)),
+                false => drop(view.routes.insert(routes.key.clone(), routes)),
+            }
         }
         view.trouble = trouble;
         engine == self.shown
@@ -83,6 +91,11 @@ impl Board {
             entries: view.map(|view| view.entries.values().cloned().collect()).unwrap_or_default(),
             ..LocalReport::default()
         }
+    }
+
+    /// Where an entry answers, as the engine says whose view is shown.
+    pub fn routes(&self, key: &EntryKey) -> Option<&EntryRoutes> {
+        self.views.get(&self.shown)?.routes.get(key)
     }
 
     fn show(&mut self, engine: u64) {

@@ -110,6 +110,11 @@ impl Child {
         }
     }
 
+    /// What it counts in.
+    pub fn memory(&self) -> &EngineMemory {
+        &self.memory
+    }
+
     /// Ends the engine, if it has not ended yet.
     pub fn kill(&self) {
         if let Err(error) = process::kill_group(self.pid) {

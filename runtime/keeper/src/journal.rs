@@ -1,21 +1,27 @@
 //! Which revisions ended engines.
 //!
 //! Owns the rule of two: a revision that ended two engines within a minute is quarantined, until its fingerprint changes or the journal is
-//! removed. Quarantine outlives the keeper, single strikes do not. Pure; `store` reads and writes the file.
+//! removed; after a single strike another revision, if there is one, goes first for a while. Quarantine outlives the keeper, single strikes
+//! do not. Pure; `store` reads and writes the file.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hotbay_api::Digest;
-use hotbay_protocol::{MAX_MESSAGE, Quarantine, Suspect, ToEngine};
+use hotbay_protocol::{CrashNote, MAX_MESSAGE, Quarantine, Suspect, ToEngine};
 use serde::{Deserialize, Serialize};
 
 /// Two deaths this close together are no coincidence.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long another revision goes first after a revision's first strike; four times as long after each further one.
+const HOLD_MIN: Duration = Duration::from_secs(10);
+const HOLD_MAX: Duration = Duration::from_secs(3600);
+/// A pool has few modules that crash; beyond that the oldest strikes are forgotten.
+const MAX_STRIKES: usize = 64;
 /// A pool holds at most 1,000 modules; beyond that the oldest are forgotten.
 const MAX_QUARANTINED: usize = 1000;
 /// Of a message: it travels in every POLICY.
-const MAX_MESSAGE_CHARS: usize = 160;
+const MAX_MESSAGE_CHARS: usize = 200;
 // The packet's header and the message's own frame, generously.
 const POLICY_FRAME_BYTES: usize = 256;
 
@@ -31,6 +37,9 @@ pub struct Journal {
 struct Strike {
     suspect: Suspect,
     at: Instant,
+    /// How many there were, each within the hold of the one before or a while after it.
+    count: u32,
+    message: String,
 }
 
 /// What a strike came to.
@@ -46,18 +55,27 @@ pub enum Verdict {
 
 impl Journal {
     /// Counts a death against a revision.
-    pub fn strike(&mut self, now: Instant, suspect: &Suspect, message: &str) -> Verdict {
-        self.strikes.retain(|strike| now.duration_since(strike.at) <= WINDOW);
+    pub fn strike(&mut self, now: Instant, suspect: &Suspect, deed: &str) -> Verdict {
+        self.strikes.retain(|strike| now.duration_since(strike.at) <= strike.hold() + HOLD_MAX);
         let same = |strike: &Strike| {
             strike.suspect.key == suspect.key && strike.suspect.fingerprint == suspect.fingerprint
         };
-        if self.strikes.iter().any(same) {
-            self.strikes.retain(|strike| !same(strike));
-            return self
-                .quarantine(suspect, &format!("ended two engines within a minute; the last one {message}"));
+        let before = self.strikes.iter().position(same).map(|at| self.strikes.remove(at));
+        if before.as_ref().is_some_and(|before| now.duration_since(before.at) <= WINDOW) {
+            return self.quarantine(suspect, &format!("{deed}; it ended two engines within a minute"));
         }
-        self.strikes.push(Strike { suspect: suspect.clone(), at: now });
+        let count = before.map_or(1, |before| before.count.saturating_add(1));
+        let message = deed.chars().take(MAX_MESSAGE_CHARS).collect();
+        self.strikes.push(Strike { suspect: suspect.clone(), at: now, count, message });
+        if self.strikes.len() > MAX_STRIKES {
+            self.strikes.remove(0);
+        }
         Verdict::FirstStrike
+    }
+
+    /// How many revisions are in quarantine.
+    pub fn quarantined(&self) -> usize {
+        self.quarantined.len()
     }
 
     /// Quarantines a revision at once.
@@ -83,13 +101,34 @@ impl Journal {
         }
     }
 
-    /// The POLICY for a new engine. It must fit one packet: quarantine comes first, the newest first, then as many verified builds (the newest
-    /// last in `verified`) as there is room for. A build left out is only probed once more.
-    pub fn policy(&self, verified: &VecDeque<Digest>) -> ToEngine {
+    /// The POLICY for a new engine. It must fit one packet: quarantine comes first, the newest first, then recent strikes, then as many verified
+    /// builds (the newest last in `verified`) as there is room for. A build left out is only probed once more.
+    pub fn policy(&self, now: Instant, verified: &VecDeque<Digest>) -> ToEngine {
         let mut room = MAX_MESSAGE - POLICY_FRAME_BYTES;
         let quarantined = fill(&mut room, self.quarantined.iter().rev());
+        let crashed: Vec<CrashNote> =
+            self.strikes.iter().rev().filter_map(|strike| strike.note(now)).collect();
+        let crashed = fill(&mut room, crashed.iter());
         let verified = fill(&mut room, verified.iter().rev());
-        ToEngine::Policy { quarantined, verified }
+        ToEngine::Policy { quarantined, verified, crashed }
+    }
+}
+
+impl Strike {
+    fn hold(&self) -> Duration {
+        HOLD_MIN.saturating_mul(4_u32.saturating_pow(self.count - 1)).min(HOLD_MAX)
+    }
+
+    /// What a new engine is to know of it, as long as it holds.
+    fn note(&self, now: Instant) -> Option<CrashNote> {
+        let left = (self.at + self.hold()).checked_duration_since(now).filter(|left| !left.is_zero())?;
+        let Suspect { key, fingerprint, .. } = &self.suspect;
+        Some(CrashNote {
+            key: key.clone(),
+            fingerprint: fingerprint.clone(),
+            message: self.message.clone(),
+            hold_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 }
 
@@ -112,7 +151,7 @@ mod tests {
 
     fn suspect(number: usize) -> Suspect {
         let key = EntryKey::new("shop", &format!("{number:x<63}")).unwrap();
-        Suspect { key, fingerprint: "0123456789abcdef".into(), slot: 3 }
+        Suspect { key, fingerprint: "0123456789abcdef".into(), digest: String::new(), slot: 3 }
     }
 
     #[test]
@@ -125,14 +164,33 @@ mod tests {
         assert_eq!(journal.strike(at(62), &suspect(2), "x"), Verdict::FirstStrike);
         let changed = Suspect { fingerprint: "fedcba9876543210".into(), ..suspect(1) };
         assert_eq!(journal.strike(at(63), &changed, "x"), Verdict::FirstStrike);
-        assert_eq!(journal.strike(at(121), &suspect(1), "died of SIGSEGV"), Verdict::Quarantined);
+        assert_eq!(journal.strike(at(121), &suspect(1), "SIGSEGV at 0x8"), Verdict::Quarantined);
         assert_eq!(journal.quarantine(&suspect(1), "again"), Verdict::Known);
-        let ToEngine::Policy { quarantined, .. } = journal.policy(&VecDeque::new()) else {
+        let ToEngine::Policy { quarantined, .. } = journal.policy(at(121), &VecDeque::new()) else {
             panic!("not a policy")
         };
-        let message = "ended two engines within a minute; the last one died of SIGSEGV".into();
+        let message = "SIGSEGV at 0x8; it ended two engines within a minute".into();
         let Suspect { key, fingerprint, .. } = suspect(1);
         assert_eq!(quarantined, [Quarantine { key, fingerprint, message }]);
+    }
+
+    #[test]
+    fn a_single_strike_is_told_for_a_while_and_longer_each_time() {
+        let start = Instant::now();
+        let mut journal = Journal::default();
+        let mut now = start;
+        for hold_secs in [10, 40, 160, 640, 2560, 3600, 3600] {
+            assert_eq!(journal.strike(now, &suspect(1), "SIGSEGV at 0x8"), Verdict::FirstStrike);
+            let told = |now: Instant| match journal.policy(now, &VecDeque::new()) {
+                ToEngine::Policy { crashed, .. } => crashed.first().map(|note| note.hold_ms),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(told(now), Some(hold_secs * 1000));
+            assert_eq!(told(now + Duration::from_secs(hold_secs - 1)), Some(1000));
+            now += Duration::from_secs(hold_secs);
+            assert_eq!(told(now), None);
+            now += WINDOW;
+        }
     }
 
     #[test]
@@ -145,7 +203,7 @@ mod tests {
         assert_eq!(journal.quarantined[0].key, suspect(5).key, "the oldest goes first");
         let verified = (0..2000_u32).map(|number| Digest::of(&number.to_le_bytes())).collect();
         for journal in [journal, Journal::default()] {
-            let policy = journal.policy(&verified);
+            let policy = journal.policy(Instant::now(), &verified);
             let bytes = serde_json::to_vec(&policy).unwrap().len();
             assert!((MAX_MESSAGE - 1024..MAX_MESSAGE - 12).contains(&bytes), "{bytes} bytes");
         }

@@ -1,24 +1,29 @@
 //! Owns the sockets and the engines behind them; never runs module code.
 //!
 //! ```text
-//! run      the poll loop: signals, children, channels, health, files      → events
+//! run      the poll loop: signals, children, channels, ports, files       → events
 //! machine  what to do next; pure, time is passed in                       → actions, which run executes
 //! ```
 //! The keeper binds the listening socket once and starts an *engine* to serve from it. When an engine dies, or is to be replaced, the next one
 //! serves from the same socket; clients meanwhile wait in its queue. Single-threaded, without tokio and without anything that could load code:
 //! what cannot crash cannot take the socket along.
 
+mod admin;
 mod blame;
 mod board;
 mod child;
 mod health;
+mod history;
 mod journal;
 mod machine;
 mod probe_queue;
 mod probe_run;
+mod procfs;
 mod run;
 mod settings;
+mod sockets;
 mod store;
+mod survey;
 
 pub use run::{KeeperError, run};
 pub use settings::Settings;

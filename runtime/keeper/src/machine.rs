@@ -25,6 +25,7 @@ use hotbay_protocol::{ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
 
 use crate::blame::{Death, Killed};
 use crate::board::Board;
+use crate::history::History;
 use crate::journal::Journal;
 use crate::probe_queue::{ProbeQueue, Start};
 
@@ -141,6 +142,7 @@ pub struct Machine {
     journal: Journal,
     probes: ProbeQueue,
     board: Board,
+    history: History,
     actions: Vec<Action>,
 }
 
@@ -148,6 +150,7 @@ pub struct Machine {
 struct Engine {
     generation: u64,
     why: Why,
+    started: Instant,
     /// Whether it must serve everything that the active one serves.
     strict: bool,
     stage: Stage,
@@ -226,6 +229,7 @@ impl Machine {
             journal,
             probes: ProbeQueue::default(),
             board: Board::default(),
+            history: History::default(),
             actions: Vec::new(),
         }
     }
@@ -245,6 +249,7 @@ impl Machine {
             Event::Ready { generation, ok, failed } => self.on_ready(now, generation, ok, failed),
             Event::Active { generation } => self.on_active(now, generation),
             Event::Drained { generation, cut } => {
+                self.history.cut += u64::from(cut);
                 tracing::info!(engine = generation, cut, "engine has drained");
             }
             Event::Retired { generation } => self.on_retired(now, generation),
@@ -283,6 +288,28 @@ impl Machine {
     /// The journal, to be saved.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// What has happened so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What engines say beside the report.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Engines that live: generation, stage in a word, and when they were started.
+    pub fn engines(&self) -> impl Iterator<Item = (u64, &'static str, Instant)> {
+        self.engines.iter().map(|engine| {
+            let stage = match engine.stage {
+                Stage::Starting { .. } | Stage::Activating { .. } => "starting",
+                Stage::Active { .. } => "active",
+                Stage::Draining { .. } => "draining",
+            };
+            (engine.generation, stage, engine.started)
+        })
     }
 
     /// The report as of now. The keeper's own trouble comes first: the engine's bay matters less than whether engines come up at all.

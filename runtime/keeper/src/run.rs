@@ -11,26 +11,26 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hotbay_api::Reason;
-use hotbay_protocol::ProbeOutcome;
+use hotbay_protocol::{ProbeOutcome, Tally};
 use hotbay_sys::process::{self, Ended};
 use hotbay_sys::signals::{self, Signals};
 use hotbay_sys::{listener, listener::Damage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::admin::Admin;
 use crate::child::Child;
 use crate::health::Health;
 use crate::machine::{Action, Event, Machine, Timing};
 use crate::probe_queue::Start;
 use crate::probe_run::ProbeRun;
 use crate::settings::Settings;
+use crate::sockets;
 use crate::store::{self, ReportFile};
 
 /// A module can shut the socket down for everybody; it is looked after this often.
 const LISTENER_CHECK: Duration = Duration::from_secs(1);
 /// More than a socket holds: what an engine says at its end is heard whole, and one that never stops talking does not keep us from the others.
 const MESSAGES_A_TURN: usize = 1024;
-const BIND_PATIENCE: Duration = Duration::from_secs(2);
-const BIND_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why the keeper could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +61,19 @@ pub enum KeeperError {
     },
 }
 
-struct Keeper {
-    settings: Settings,
-    machine: Machine,
+pub(crate) struct Keeper {
+    pub(crate) settings: Settings,
+    pub(crate) machine: Machine,
     signals: Signals,
     /// Until the end begins: then clients are to be refused, rather than wait for nobody.
     listener: Option<TcpListener>,
     listener_due: Instant,
     health: Option<Health>,
-    children: BTreeMap<u64, Child>,
+    admin: Option<Admin>,
+    /// What engines that are gone have counted.
+    pub(crate) buried: Tally,
+    pub(crate) began: Instant,
+    pub(crate) children: BTreeMap<u64, Child>,
     probes: Vec<ProbeRun>,
     report: Option<ReportFile>,
     /// What executing actions has brought about.
@@ -104,9 +108,13 @@ impl Keeper {
         process::become_subreaper().map_err(system("to make the process a subreaper"))?;
         let journal = store::load_journal(&settings.state)
             .map_err(|source| KeeperError::State { path: settings.state.clone(), source })?;
-        let listener = listen(settings.listen, "requests")?;
-        let health =
-            settings.health_listen.map(|address| listen(address, "health")).transpose()?.map(Health::new);
+        let listener = sockets::listen(settings.listen, "requests")?;
+        let health = settings
+            .health_listen
+            .map(|address| sockets::listen(address, "health"))
+            .transpose()?
+            .map(Health::new);
+        let admin = sockets::admin(&settings)?;
         let now = Instant::now();
         let report = settings
             .report
@@ -119,6 +127,9 @@ impl Keeper {
             listener: Some(listener),
             listener_due: now + LISTENER_CHECK,
             health,
+            admin,
+            buried: Tally::default(),
+            began: now,
             children: BTreeMap::new(),
             probes: Vec::new(),
             report,
@@ -132,7 +143,12 @@ impl Keeper {
         let output = self.probes.iter().filter_map(ProbeRun::readable);
         let health = self.health.iter().flat_map(Health::readable);
         let all = std::iter::once(self.signals.as_fd()).chain(channels).chain(output).chain(health);
-        let mut all: Vec<_> = all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let admin = self.admin.iter().flat_map(Admin::interests);
+        let mut all: Vec<_> = all
+            .map(|fd| (fd, PollFlags::IN))
+            .chain(admin)
+            .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags))
+            .collect();
         let now = Instant::now();
         // Rounded up: a sleep that ends a little early would spin until the time has come.
         let left = self.next_wake(now).saturating_duration_since(now) + Duration::from_micros(100);
@@ -146,9 +162,10 @@ impl Keeper {
     fn next_wake(&self, now: Instant) -> Instant {
         let report = self.report.as_ref().and_then(ReportFile::due);
         let health = self.health.as_ref().and_then(Health::due);
+        let admin = self.admin.as_ref().and_then(Admin::due);
         let probes = self.probes.iter().filter_map(ProbeRun::due);
         let first = self.machine.next_wake(now).min(self.listener_due);
-        probes.chain(report).chain(health).fold(first, Instant::min)
+        probes.chain(report).chain(health).chain(admin).fold(first, Instant::min)
     }
 
     fn turn(&mut self) -> Result<(), KeeperError> {
@@ -176,6 +193,10 @@ impl Keeper {
         if let Some(health) = &mut self.health {
             health.turn(now, ready);
         }
+        if let Some(mut admin) = self.admin.take() {
+            admin.turn(now, &mut || self.facts(now));
+            self.admin = Some(admin);
+        }
         if self.listener_due <= now {
             self.listener_due = now + LISTENER_CHECK;
             self.check_listener();
@@ -202,6 +223,8 @@ impl Keeper {
             // Its last words, e.g. that it has drained, are still in the socket.
             self.hear(generation);
             if let Some(child) = self.children.remove(&generation) {
+                child.memory().add_to(&mut self.buried);
+                self.buried.bound();
                 self.handle(Event::Died { generation, death: child.death(ended.how) });
             }
         } else if let Some(at) = self.probes.iter().position(|probe| probe.pid == ended.pid) {
@@ -273,27 +296,6 @@ impl Keeper {
     fn write_report(&mut self) {
         if let Some(file) = &mut self.report {
             file.write(self.machine.report());
-        }
-    }
-}
-
-fn listen(address: SocketAddr, what: &str) -> Result<TcpListener, KeeperError> {
-    let refused = |source| KeeperError::Listen { address, source };
-    let listener = bind(address).map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
-    tracing::info!(%address, "listening for {what}");
-    Ok(listener)
-}
-
-/// A keeper that was killed leaves its socket to its engines, which die a moment later.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let end = Instant::now() + BIND_PATIENCE;
-    loop {
-        match listener::listen(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
-                std::thread::sleep(BIND_INTERVAL);
-            }
-            other => return other,
         }
     }
 }

@@ -12,6 +12,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where /healthz and /readyz answer, if anywhere.
     pub health_listen: Option<SocketAddr>,
+    /// Where /metrics, /status.json and the page are, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
+    /// Names, beside addresses and localhost, that the admin port answers to; `*` stands for all.
+    pub admin_hosts: Vec<String>,
+    /// An admin port that cannot be had is a warning and no error.
+    pub admin_optional: bool,
     /// The file of the local report, if one is wanted.
     pub report: Option<PathBuf>,
     /// The folder of the journal; made if it is absent.
@@ -42,6 +48,9 @@ impl Settings {
         Self {
             listen,
             health_listen: None,
+            admin_listen: None,
+            admin_hosts: Vec::new(),
+            admin_optional: false,
             report: None,
             state,
             engine,

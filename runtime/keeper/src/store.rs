@@ -116,12 +116,13 @@ mod tests {
         let state = folder.path().join("state");
         let mut journal = load_journal(&state).unwrap();
         let key = EntryKey::new("shop", "hello").unwrap();
-        journal.quarantine(&Suspect { key, fingerprint: "0f".into(), slot: 0 }, "hangs");
+        journal
+            .quarantine(&Suspect { key, fingerprint: "0f".into(), digest: String::new(), slot: 0 }, "hangs");
         save_journal(&state, &journal);
-        let none = VecDeque::new();
-        assert_eq!(load_journal(&state).unwrap().policy(&none), journal.policy(&none));
+        let policy = |journal: &Journal| journal.policy(Instant::now(), &VecDeque::new());
+        assert_eq!(policy(&load_journal(&state).unwrap()), policy(&journal));
         fs::write(state.join(JOURNAL), "{").unwrap();
-        assert_eq!(load_journal(&state).unwrap().policy(&none), Journal::default().policy(&none));
+        assert_eq!(policy(&load_journal(&state).unwrap()), policy(&Journal::default()));
         assert_eq!(fs::read(state.join("journal.json.bad")).unwrap(), b"{");
     }
 

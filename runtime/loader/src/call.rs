@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::frame::Frame;
-use crate::handle::{self, Body, Kind, Reply, State};
+use crate::handle::{self, Body, Closed, Kind, Reply};
 use crate::thread::in_module;
 use crate::{Captures, Instance};
 
@@ -102,6 +102,8 @@ pub struct Call {
 unsafe impl Send for Call {}
 
 /// Begins a call and does its first poll, on this thread.
+// What goes in and out is large: where this is part of its caller, less of it is copied.
+#[inline(always)]
 pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
     let Incoming { parts, handler, captures, body } = incoming;
     let (inline, body) = match body {
@@ -109,12 +111,12 @@ pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
         stream @ Body::Stream(_) => (None, stream),
     };
     let frame = Frame::new(parts, handler, captures, inline);
-    let Some(handle) = handle::open(State::new(Kind::Call, body, instance.mark())) else {
+    let Some(handle) = handle::open(Kind::Call, body, instance.mark()) else {
         return Started::Done(Err(CallFailure::NoHandles));
     };
     let mut state = std::ptr::null_mut();
     let start = instance.image().table().start;
-    let rc = in_module(instance, handle, || {
+    let rc = in_module(instance, handle, &frame, || {
         // SAFETY: the instance is alive (we hold it), the frame's views live until the call is over, `state` is ours.
         unsafe { start(instance.pointer(), handle, frame.request(), &raw mut state) }
     });
@@ -165,7 +167,7 @@ impl Call {
         let Some(frame) = self.frame.take() else { return Err(CallFailure::NoAnswer) };
         let closed = handle::close(self.handle);
         let drop_state = self.instance.image().table().drop;
-        in_module(&self.instance, self.handle, || {
+        in_module(&self.instance, self.handle, &frame, || {
             // SAFETY: `state` came from a start that answered PENDING, and the frame was taken, so this runs once.
             unsafe { drop_state(self.state, why) }
         });
@@ -185,7 +187,9 @@ impl Call {
             return Some(Settled::Over(self.finish(abi::READY, abi::DROP_DONE)));
         }
         let poll = self.instance.image().table().poll;
-        let rc = in_module(&self.instance, self.handle, || {
+        // Taken by `finish` alone, after which nobody polls.
+        let Some(frame) = &self.frame else { return Some(Settled::Over(Err(CallFailure::NoAnswer))) };
+        let rc = in_module(&self.instance, self.handle, frame, || {
             // SAFETY: `state` came from a start that answered PENDING and was not dropped yet.
             unsafe { poll(self.state, self.handle) }
         });
@@ -236,10 +240,11 @@ impl Drop for Call {
 }
 
 /// What a call comes to, given what its module returned and said.
-fn verdict(rc: abi::Rc, closed: Option<State>) -> Result<Answer, CallFailure> {
-    let Some(state) = closed else { return Err(CallFailure::NoAnswer) };
-    let words = || state.words.unwrap_or_else(|| "no words were given".to_owned());
-    match (rc, state.reply) {
+#[inline]
+fn verdict(rc: abi::Rc, closed: Option<Closed>) -> Result<Answer, CallFailure> {
+    let Some(closed) = closed else { return Err(CallFailure::NoAnswer) };
+    let words = || closed.words.unwrap_or_else(|| "no words were given".to_owned());
+    match (rc, closed.reply) {
         (_, Reply::Aborted) => Err(CallFailure::Aborted),
         // A complete answer stands, whatever came after it: the client may not be told otherwise any more.
         (_, Reply::Answered(answer)) => Ok(answer),

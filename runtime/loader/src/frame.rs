@@ -4,12 +4,16 @@
 //! into hyper's buffers.
 
 use std::cell::RefCell;
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hotbay_abi::{Header, REQ_BODY_INLINE, Request, Str, size_of_table};
+use hotbay_sys::crash::TEXT_BYTES;
 use http::request::Parts;
 use http::{HeaderMap, Version, header};
+
+use crate::spare;
 
 /// Frames that a thread keeps for its next calls.
 const POOL: usize = 64;
@@ -45,6 +49,7 @@ thread_local! {
 
 impl Frame {
     /// A frame for `parts`; `body` is the whole body, or `None` if the module has to read it.
+    #[inline(always)]
     pub fn new(parts: Parts, handler: u32, captures: Captures, body: Option<Bytes>) -> Box<Self> {
         let mut frame = FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(Self::empty);
         frame.captures = captures;
@@ -52,12 +57,12 @@ impl Frame {
         frame.body = body.unwrap_or_default();
         // The box does not move any more, so the parts may be pointed into (a method may hold its text inline).
         let parts = frame.parts.insert(parts);
-        fill_headers(&mut frame.headers, &parts.headers);
+        let host = fill_headers(&mut frame.headers, &parts.headers);
         let (path, query) = target(&parts.uri, &mut frame.target);
         fill_params(&mut frame.params, &frame.captures, path);
         let authority = match parts.uri.authority() {
             Some(authority) => Str::new(authority.as_str().as_bytes()),
-            None => parts.headers.get(header::HOST).map_or(Str::ABSENT, |host| Str::new(host.as_bytes())),
+            None => host,
         };
         frame.request = Request {
             size: size_of_table::<Request>(),
@@ -91,11 +96,33 @@ impl Frame {
         &raw const self.request
     }
 
+    /// Writes a frame's request as `GET /path`, without its query, which may hold secrets. Runs inside a fault: copies only.
+    ///
+    /// # Safety
+    /// `frame` points to a frame in use, as `in_module` has it.
+    pub unsafe fn describe(frame: *const c_void, text: &mut [u8; TEXT_BYTES]) -> usize {
+        // SAFETY: the caller's promise; views of a frame in use point into what it owns.
+        let (method, path) = unsafe {
+            let request = &(*frame.cast::<Self>()).request;
+            (request.method.get(), request.path.get())
+        };
+        let mut length = 0;
+        for part in [method.unwrap_or_default(), b" ", path.unwrap_or_default()] {
+            let room = &mut text[length..];
+            let count = part.len().min(room.len());
+            room[..count].copy_from_slice(&part[..count]);
+            length += count;
+        }
+        length
+    }
+
     /// Ends the views and keeps the memory for the next call of this thread.
     pub fn recycle(mut self: Box<Self>) {
         self.headers.clear();
         self.params.clear();
-        self.parts = None;
+        if let Some(Parts { headers, .. }) = self.parts.take() {
+            spare::keep(headers);
+        }
         self.captures = Captures::default();
         self.body = Bytes::new();
         FRAMES.with_borrow_mut(|frames| {
@@ -150,11 +177,18 @@ fn target<'u>(uri: &'u http::Uri, owned: &'u mut String) -> (&'u str, Option<&'u
     (&owned[..path.len()], Some(&owned[path.len() + 1..]))
 }
 
-fn fill_headers(views: &mut Vec<Header>, headers: &HeaderMap) {
-    views.extend(headers.iter().map(|(name, value)| Header {
-        name: Str::new(name.as_str().as_bytes()),
-        value: Str::new(value.as_bytes()),
-    }));
+/// Returns the first Host, which is met on the way.
+fn fill_headers(views: &mut Vec<Header>, headers: &HeaderMap) -> Str {
+    let mut host = Str::ABSENT;
+    views.reserve(headers.len());
+    for (name, value) in headers {
+        let value = Str::new(value.as_bytes());
+        if host.ptr.is_null() && *name == header::HOST {
+            host = value;
+        }
+        views.push(Header { name: Str::new(name.as_str().as_bytes()), value });
+    }
+    host
 }
 
 fn fill_params(views: &mut Vec<Header>, captures: &Captures, path: &str) {
@@ -189,6 +223,22 @@ mod tests {
         // SAFETY: the frame lives.
         assert_eq!(unsafe { (view.path.get(), view.query.get()) }, (Some(&b"/"[..]), Some(&b"x=1"[..])));
         frame.recycle();
+    }
+
+    #[test]
+    fn a_crash_names_method_and_path_and_no_query() {
+        let describe = |uri: &str| {
+            let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
+            let frame = Frame::new(parts, 0, Captures::default(), Some(Bytes::new()));
+            let mut text = [0; TEXT_BYTES];
+            // SAFETY: the frame is in use.
+            let length = unsafe { Frame::describe((&raw const *frame).cast(), &mut text) };
+            frame.recycle();
+            String::from_utf8(text[..length].to_vec()).unwrap()
+        };
+        assert_eq!(describe("http://example.com/users/7?token=x"), "GET /users/7");
+        let long = format!("/{}", "x".repeat(500));
+        assert_eq!(describe(&long), format!("GET {long}")[..TEXT_BYTES]);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub enum Body {
 
 /// What a slot holds while its handle lives.
 pub(crate) struct State {
+    /// Whether some handle names it. What is large in it is filled and emptied where it lies, because every request has one.
+    live: bool,
     /// What the module has answered.
     pub reply: Reply,
     /// Of the task that waits for the next poll.
@@ -68,7 +70,7 @@ pub(crate) enum Reply {
 
 struct Slot {
     generation: AtomicU64,
-    state: Mutex<Option<State>>,
+    state: Mutex<State>,
 }
 
 static SLOTS: [OnceLock<Box<[Slot]>>; CHUNKS] = [const { OnceLock::new() }; CHUNKS];
@@ -93,44 +95,60 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
-    /// Of a call or instance that is about to run.
-    pub fn new(kind: Kind, body: Body, mark: Mark) -> Self {
+    fn empty() -> Self {
         Self {
+            live: false,
             reply: Reply::Open,
             waker: None,
-            running: true,
+            running: false,
             woken: false,
-            body: Some(body),
+            body: None,
             words: None,
-            mark,
-            kind,
+            mark: Mark::default(),
+            kind: Kind::Call,
         }
     }
 }
 
-/// Gives `state` a handle; `None` when a million are alive.
-pub(crate) fn open(state: State) -> Option<Handle> {
+/// Gives a handle to a call or instance that is about to run; `None` when a million are alive.
+pub(crate) fn open(kind: Kind, body: Body, mark: Mark) -> Option<Handle> {
     let index = free_index()?;
     let slot = slot(index)?;
-    *lock(&slot.state) = Some(state);
+    let mut state = lock(&slot.state);
+    // The rest is empty: `close` has left it so.
+    (state.live, state.running, state.woken) = (true, true, false);
+    (state.kind, state.mark, state.body) = (kind, mark, Some(body));
+    drop(state);
     Some(slot.generation.load(Ordering::Acquire) << INDEX_BITS | u64::from(index))
 }
 
-/// Ends a handle and returns what it stood for; `None` if it was stale.
-pub(crate) fn close(handle: Handle) -> Option<State> {
+/// What is left of a handle that was ended.
+pub(crate) struct Closed {
+    /// What the module has answered.
+    pub reply: Reply,
+    /// What it said with `fail`.
+    pub words: Option<String>,
+}
+
+/// Ends a handle and returns what came of it; `None` if it was stale.
+pub(crate) fn close(handle: Handle) -> Option<Closed> {
     let (index, generation) = parts(handle);
     let slot = slot(index)?;
     let mut state = lock(&slot.state);
-    if slot.generation.load(Ordering::Relaxed) != generation {
+    if slot.generation.load(Ordering::Relaxed) != generation || !state.live {
         return None;
     }
-    let taken = state.take()?;
+    state.live = false;
+    let closed =
+        Closed { reply: std::mem::replace(&mut state.reply, Reply::Open), words: state.words.take() };
+    // Dropped after the lock.
+    let _waker_and_body = (state.waker.take(), state.body.take());
     slot.generation.store(generation + 1, Ordering::Release);
     drop(state);
     if generation + 1 < MAX_GENERATION {
         give_back(index);
     }
-    Some(taken)
+    Some(closed)
 }
 
 /// As [`with`], for a handle that must name a call.
@@ -150,7 +168,7 @@ pub(crate) fn with<R>(handle: Handle, change: impl FnOnce(&mut State) -> R) -> O
     if slot.generation.load(Ordering::Relaxed) != generation {
         return None;
     }
-    state.as_mut().map(change)
+    state.live.then(|| change(&mut state))
 }
 
 fn parts(handle: Handle) -> (u32, u64) {
@@ -181,7 +199,9 @@ fn fresh_index() -> Option<u32> {
     });
     let index = index.ok()?;
     SLOTS.get(index as usize / CHUNK)?.get_or_init(|| {
-        (0..CHUNK).map(|_| Slot { generation: AtomicU64::new(1), state: Mutex::new(None) }).collect()
+        (0..CHUNK)
+            .map(|_| Slot { generation: AtomicU64::new(1), state: Mutex::new(State::empty()) })
+            .collect()
     });
     Some(index)
 }
@@ -200,17 +220,17 @@ fn give_back(index: u32) {
 mod tests {
     use super::*;
 
-    fn state() -> State {
-        State::new(Kind::Call, Body::Whole(Bytes::new()), Mark::default())
+    fn open_call() -> Option<Handle> {
+        open(Kind::Call, Body::Whole(Bytes::new()), Mark::default())
     }
 
     #[test]
     fn a_closed_handle_reaches_nobody() {
-        let first = open(state()).unwrap();
+        let first = open_call().unwrap();
         assert!(with(first, |_| ()).is_some());
         assert!(close(first).is_some());
         assert!(close(first).is_none(), "a second close must find nothing");
-        let second = open(state()).unwrap();
+        let second = open_call().unwrap();
         assert_ne!(first, second);
         assert!(with(first, |_| ()).is_none(), "the old handle must not reach the slot's new tenant");
         assert!(with(0, |_| ()).is_none() && with(u64::MAX, |_| ()).is_none());
@@ -222,13 +242,13 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn(|| {
-                    let handles: Vec<_> = (0..500).map(|_| open(state()).unwrap()).collect();
+                    let handles: Vec<_> = (0..500).map(|_| open_call().unwrap()).collect();
                     for &handle in &handles {
                         assert!(with(handle, |state| state.woken = !state.woken).is_some());
                     }
-                    handles
-                        .iter()
-                        .for_each(|&handle| assert!(close(handle).is_some_and(|state| state.woken)));
+                    handles.iter().for_each(|&handle| {
+                        assert!(with(handle, |state| state.woken) == Some(true) && close(handle).is_some())
+                    });
                     handles
                 })
             })

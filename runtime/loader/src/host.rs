@@ -18,6 +18,7 @@ use http_body_util::LengthLimitError;
 use crate::call::Answer;
 use crate::handle::{self, Body, Reply};
 use crate::queue::Mark;
+use crate::spare;
 use crate::thread::{marked, module_name};
 
 /// Most headers of an answer, and most bytes of their names and values.
@@ -183,7 +184,7 @@ unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
         // SAFETY: the caller promises that many headers.
         unsafe { std::slice::from_raw_parts(response.headers, response.n_headers as usize) }
     };
-    let mut headers = HeaderMap::with_capacity(views.len() + 2);
+    let mut headers = spare::take(views.len() + 2);
     let mut total = 0;
     for view in views {
         // SAFETY: names and values are borrowed for this call.
@@ -193,6 +194,10 @@ unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
         if total > MAX_HEADER_BYTES {
             return Err(abi::LIMIT);
         }
+        if let Some(value) = usual_type(name, value) {
+            headers.append(header::CONTENT_TYPE, value);
+            continue;
+        }
         let name = HeaderName::from_bytes(name).map_err(|_| abi::ERR)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| abi::ERR)?;
         if !is_ours(&name) {
@@ -200,6 +205,19 @@ unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
         }
     }
     Ok((status, headers))
+}
+
+static TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+static HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The header that most answers have alone, with the values that most of them have: known by its bytes, so that it is neither parsed nor copied.
+fn usual_type(name: &[u8], value: &[u8]) -> Option<HeaderValue> {
+    let usual = [&TEXT, &JSON, &HTML];
+    if name != b"content-type" {
+        return None;
+    }
+    usual.into_iter().find(|usual| value == usual.as_bytes()).cloned()
 }
 
 /// Headers that describe the connection or the body's length: the host knows these better than any module.

@@ -12,7 +12,7 @@ use hotbay_abi::{Config, Handle, Str, size_of_table};
 use hotbay_api::{EntryKey, Reason};
 
 use crate::Image;
-use crate::handle::{self, Body, Kind, State};
+use crate::handle::{self, Body, Kind};
 use crate::queue::{Command, Mark, Queue};
 
 /// What an instance is made with.
@@ -36,7 +36,7 @@ pub enum CreateError {
     #[error("the module refuses its config: {0}")]
     Config(String),
     /// A call did not return, or the instance stayed pending.
-    #[error("the module did not start within {0:?}")]
+    #[error("the module did not start within {0:?}; look at what its create waits for")]
     Timeout(std::time::Duration),
 }
 
@@ -118,8 +118,7 @@ pub(crate) enum Step {
 impl Raw {
     /// Calls `create`. On failure there is nothing to destroy.
     pub fn create(image: Arc<Image>, config: &InstanceConfig) -> (Self, Step) {
-        let state = State::new(Kind::Instance, Body::Whole(Bytes::new()), config.mark);
-        let Some(handle) = handle::open(state) else {
+        let Some(handle) = handle::open(Kind::Instance, Body::Whole(Bytes::new()), config.mark) else {
             let raw = Self { image, pointer: std::ptr::null_mut(), handle: 0, mark: config.mark };
             return (
                 raw,

@@ -18,6 +18,7 @@ mod host;
 mod image;
 mod instance;
 mod queue;
+mod spare;
 mod thread;
 
 pub use call::{Answer, Call, CallFailure, DropReason, Incoming, Started, start};

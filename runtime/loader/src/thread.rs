@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use hotbay_abi::Handle;
 use hotbay_api::Digest;
 use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT};
+use hotbay_sys::crash;
 
+use crate::frame::Frame;
 use crate::instance::{Raw, Step};
 use crate::queue::{Command, Mark, Next, Queue, Reply, Running, Staged, Waiting};
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
@@ -34,19 +36,22 @@ thread_local! {
     static SLOT: OnceCell<CallSlot> = const { OnceCell::new() };
 }
 
-/// Gives this thread a slot in the engine's memory. Threads without one run module code unmarked.
-pub fn attach_thread(memory: &EngineMemory) {
-    attach(memory, NEXT_SLOT.fetch_add(1, Ordering::Relaxed));
+/// Gives this thread a slot in the engine's memory, and says which, for nobody else to use. Threads without one run module code unmarked.
+pub fn attach_thread(memory: &EngineMemory) -> usize {
+    let slot = NEXT_SLOT.fetch_add(1, Ordering::Relaxed);
+    attach(memory, slot);
+    slot
 }
 
 fn attach(memory: &EngineMemory, slot: usize) {
     MEMORY.get_or_init(|| memory.clone());
+    crash::describe_with(Frame::describe);
     // Past the last slot a thread runs module code unmarked: sharing a mark would blame the innocent.
     let Some(call_slot) = memory.slot(slot) else { return };
     SLOT.with(|here| {
         here.get_or_init(|| call_slot);
     });
-    hotbay_sys::crash::set_slot(Some(slot));
+    crash::set_slot(Some(slot));
 }
 
 /// The module whose row this is.
@@ -55,12 +60,20 @@ pub(crate) fn module_name(row: u64) -> Option<String> {
     MEMORY.get()?.module(row).map(|key| key.to_string())
 }
 
-/// Runs foreign code with this thread's mark set.
-pub(crate) fn in_module<R>(instance: &Instance, handle: Handle, code: impl FnOnce() -> R) -> R {
-    marked(instance.mark(), handle, code)
+/// Runs foreign code with this thread's mark set, on behalf of the request in `frame`, which a crash names.
+pub(crate) fn in_module<R>(
+    instance: &Instance,
+    handle: Handle,
+    frame: &Frame,
+    code: impl FnOnce() -> R,
+) -> R {
+    let before = crash::enter(std::ptr::from_ref(frame).cast());
+    let result = marked(instance.mark(), handle, code);
+    crash::leave(before);
+    result
 }
 
-/// As [`in_module`], where there is no instance (yet).
+/// As [`in_module`], where there is no request.
 pub(crate) fn marked<R>(mark: Mark, handle: Handle, code: impl FnOnce() -> R) -> R {
     SLOT.with(|slot| match slot.get() {
         None => code(),

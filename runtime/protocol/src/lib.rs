@@ -22,9 +22,10 @@ mod shared;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE};
 pub use message::{
-    DrainKind, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper, Want, Why, pieces,
-    probe_passed,
+    CrashNote, DrainKind, EntryRoutes, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper,
+    Want, Why, pieces, probe_passed,
 };
 pub use shared::{
-    CallSlot, Crash, ENGINE_MEMORY_WORDS, EngineMemory, LOADER_SLOT, MAX_MODULES, MAX_SLOTS, Suspect,
+    BUCKETS_NS, CODES, CallSlot, Crash, Durations, ENGINE_MEMORY_WORDS, EngineMemory, Images, LOADER_SLOT,
+    MAX_MODULES, MAX_SLOTS, Shard, Suspect, Tally, code_label,
 };

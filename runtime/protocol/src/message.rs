@@ -22,6 +22,9 @@ pub enum ToEngine {
         quarantined: Vec<Quarantine>,
         /// Builds that passed their probe under this keeper: they need none again.
         verified: Vec<Digest>,
+        /// Revisions that ended an engine a short time ago.
+        #[serde(default)]
+        crashed: Vec<CrashNote>,
     },
     /// Begin to accept.
     Activate,
@@ -112,6 +115,19 @@ pub struct Quarantine {
     pub message: String,
 }
 
+/// A revision that ended an engine, and is given another chance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CrashNote {
+    /// The entry.
+    pub key: EntryKey,
+    /// [`hotbay_api::Revision::fingerprint`].
+    pub fingerprint: String,
+    /// What it did.
+    pub message: String,
+    /// So long, in milliseconds, another revision goes first, if there is one.
+    pub hold_ms: u64,
+}
+
 /// A probe's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -157,8 +173,22 @@ pub struct ReportPiece {
     pub entries: Vec<EntryReport>,
     /// Entries that are gone from the bay.
     pub removed: Vec<EntryKey>,
+    /// Where entries answer, for those where that has changed.
+    #[serde(default)]
+    pub routes: Vec<EntryRoutes>,
     /// What is wrong with the bay as a whole, as of now.
     pub trouble: Option<Trouble>,
+}
+
+/// Where an entry answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryRoutes {
+    /// The entry.
+    pub key: EntryKey,
+    /// For people, as `GET,POST example.com/path`. Perhaps not all of them.
+    pub routes: Vec<String>,
+    /// How many more there are.
+    pub more: u32,
 }
 
 /// Cuts a long list into pieces of at most `budget` bytes of JSON each (a single larger item is a piece of its own).

@@ -1,13 +1,27 @@
 //! The memory that an engine and its keeper share: it outlives the engine, whatever ends it.
 //!
-//! Owns the layout: a crash record, one call slot a thread that runs module code, and request counters for each module. Everything is a
-//! 64-bit atomic word that starts at zero, so there is nothing to initialise and no half-written state to fear. The engine writes, the keeper
-//! reads; the signal handler of `hotbay-sys` writes the crash record by the offsets given here.
+//! Owns the layout: a crash record, one call slot a thread that runs module code, what modules and instances are called, and the counters. Everything
+//! is a 64-bit atomic word that starts at zero, so there is nothing to initialise and no half-written state to fear. The engine writes, the
+//! keeper reads; the signal handler of `hotbay-sys` writes the crash record by the offset given here. Module code can write all of it too: a
+//! reader takes no word for more than a number, and no text for clean.
+//!
+//! ```text
+//! 0 crash record │ 32 loader, rows, shards, images │ 64 loads by reason │ 256 slots │ 2048 names │ shards of counters
+//! ```
+//! Pages that nobody touches cost nothing: the keeper reads only rows that have a name and shards that have a thread.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod names;
+mod slot;
+mod tally;
+
+use std::sync::atomic::Ordering;
 
 use hotbay_api::EntryKey;
+use hotbay_sys::crash::{RECORD_WORDS, TEXT_BYTES};
 use hotbay_sys::memory::SharedWords;
+
+pub use slot::CallSlot;
+pub use tally::{BUCKETS_NS, CODES, Durations, Shard, Tally, code_label};
 
 /// Threads that leave marks when they run module code; later ones run it unmarked.
 pub const MAX_SLOTS: usize = 128;
@@ -16,18 +30,20 @@ pub const LOADER_SLOT: usize = 0;
 /// Modules that have counters of their own; later ones are counted together in row 0.
 pub const MAX_MODULES: usize = 2048;
 /// The size of the memory, in 64-bit words.
-pub const ENGINE_MEMORY_WORDS: usize = ROWS + MAX_MODULES * ROW;
+pub const ENGINE_MEMORY_WORDS: usize = tally::END;
 
 const CRASH: usize = 0;
-const LOADER: usize = 8;
-const SLOTS: usize = 64;
-const SLOT: usize = 4;
-const ROWS: usize = 1024;
-const ROW: usize = 32;
-/// In a row: five counters by status class, then the key's length in bytes, then its text in 17 words (127 bytes at most).
-const ROW_KEY_LENGTH: usize = 8;
-const ROW_KEY: usize = 9;
-const ROW_KEY_WORDS: usize = 17;
+const LOADER: usize = 32;
+const ROWS_NAMED: usize = 33;
+const SHARDS_USED: usize = 34;
+const IMAGES: usize = 35;
+const RETIRED: usize = 36;
+const LOADS: usize = 64;
+const MAX_REASONS: usize = 128;
+const SLOTS: usize = 256;
+const NAMES: usize = 2048;
+const _: () = assert!(RECORD_WORDS <= LOADER && LOADS + MAX_REASONS <= SLOTS);
+const _: () = assert!(SLOTS + MAX_SLOTS * slot::WORDS <= NAMES);
 
 /// A typed view of the memory.
 #[derive(Clone, Debug)]
@@ -36,7 +52,7 @@ pub struct EngineMemory {
 }
 
 /// What a fatal signal left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crash {
     /// The signal's number.
     pub signal: i32,
@@ -44,6 +60,8 @@ pub struct Crash {
     pub slot: Option<usize>,
     /// The fault's address, as the kernel gave it.
     pub address: u64,
+    /// The request that the thread was at, as `GET /path`; clean, and empty if there was none.
+    pub request: String,
 }
 
 /// Whose code a thread was in.
@@ -53,15 +71,19 @@ pub struct Suspect {
     pub key: EntryKey,
     /// The instance's fingerprint, as in [`hotbay_api::Revision::fingerprint`].
     pub fingerprint: String,
+    /// The first twelve hex digits of the build's digest; empty if the engine did not say.
+    pub digest: String,
     /// The slot that says so.
     pub slot: usize,
 }
 
-/// One thread's slot: says which module's code it runs, with relaxed stores and no clock.
-#[derive(Clone, Debug)]
-pub struct CallSlot {
-    words: SharedWords,
-    at: usize,
+/// What an engine holds right now. Not counters: they go with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// Mapped images.
+    pub mapped: u64,
+    /// Those of them that no instance uses.
+    pub retired: u64,
 }
 
 impl EngineMemory {
@@ -79,7 +101,7 @@ impl EngineMemory {
         Ok(Self { words })
     }
 
-    /// Where the crash record lies, for `hotbay_sys::crash::install`: words `[signal, slot + 1, address]`.
+    /// Where the crash record lies, for `hotbay_sys::crash::install`.
     pub const fn crash_offset() -> usize {
         CRASH
     }
@@ -91,7 +113,7 @@ impl EngineMemory {
 
     /// The slot of thread `index`, if there is one left for it.
     pub fn slot(&self, index: usize) -> Option<CallSlot> {
-        (index < MAX_SLOTS).then(|| CallSlot { words: self.words.clone(), at: SLOTS + index * SLOT })
+        (index < MAX_SLOTS).then(|| CallSlot::new(self.words.clone(), index))
     }
 
     /// The slot of the thread that loads now.
@@ -102,9 +124,8 @@ impl EngineMemory {
     /// Another thread loads from now on. The one before hangs in module code, perhaps for ever: its mark is taken away, or it would be
     /// a suspect of every later crash.
     pub fn move_loader(&self, slot: usize) {
-        let before = self.loader_slot();
-        if before < MAX_SLOTS {
-            self.words[SLOTS + before * SLOT + 1].store(0, Ordering::Release);
+        if let Some(before) = self.slot(self.loader_slot()) {
+            before.forget_row();
         }
         self.words[LOADER].store(slot as u64, Ordering::Release);
     }
@@ -114,7 +135,11 @@ impl EngineMemory {
         let word = |index: usize| self.words[CRASH + index].load(Ordering::Acquire);
         let signal = i32::try_from(word(0)).ok().filter(|&signal| signal != 0)?;
         let slot = usize::try_from(word(1)).ok().and_then(|slot| slot.checked_sub(1));
-        Some(Crash { signal, slot: slot.filter(|&slot| slot < MAX_SLOTS), address: word(2) })
+        let length = usize::try_from(word(3)).unwrap_or(0).min(TEXT_BYTES);
+        let text: Vec<u8> =
+            (4..RECORD_WORDS).flat_map(|index| word(index).to_le_bytes()).take(length).collect();
+        let request = text.iter().map(|&byte| clean(byte)).collect();
+        Some(Crash { signal, slot: slot.filter(|&slot| slot < MAX_SLOTS), address: word(2), request })
     }
 
     /// Every thread that is in module code. Exact once the engine is dead.
@@ -124,77 +149,28 @@ impl EngineMemory {
 
     /// Whose code thread `slot` is in.
     pub fn suspect(&self, slot: usize) -> Option<Suspect> {
-        if slot >= MAX_SLOTS {
-            return None;
-        }
-        let word = |index: usize| self.words[SLOTS + slot * SLOT + index].load(Ordering::Acquire);
-        if word(0) % 2 == 0 {
-            return None;
-        }
-        let key = self.module(usize::try_from(word(1)).ok()?)?;
-        Some(Suspect { key, fingerprint: format!("{:016x}", word(2)), slot })
+        let (row, number) = self.slot(slot)?.occupant()?;
+        let row = usize::try_from(row).ok()?;
+        let (key, fingerprint) = (self.module(row)?, format!("{number:016x}"));
+        Some(Suspect { key, fingerprint, digest: self.instance_digest(row, number), slot })
     }
 
-    /// Names module row `row` (1 and up). Must be done before a slot names the row.
-    pub fn name_module(&self, row: usize, key: &EntryKey) {
-        let text = key.to_string();
-        let at = ROWS + row.min(MAX_MODULES - 1) * ROW;
-        for (index, chunk) in text.as_bytes().chunks(8).take(ROW_KEY_WORDS).enumerate() {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.words[at + ROW_KEY + index].store(u64::from_le_bytes(word), Ordering::Relaxed);
-        }
-        self.words[at + ROW_KEY_LENGTH].store(text.len() as u64, Ordering::Release);
+    /// Says how many images are mapped.
+    pub fn set_images(&self, images: Images) {
+        self.words[IMAGES].store(images.mapped, Ordering::Relaxed);
+        self.words[RETIRED].store(images.retired, Ordering::Relaxed);
     }
 
-    /// The module of row `row`.
-    pub fn module(&self, row: usize) -> Option<EntryKey> {
-        let at = ROWS + row.min(MAX_MODULES - 1) * ROW;
-        let length = usize::try_from(self.words[at + ROW_KEY_LENGTH].load(Ordering::Acquire)).ok()?;
-        let bytes: Vec<u8> = (0..ROW_KEY_WORDS)
-            .flat_map(|index| self.words[at + ROW_KEY + index].load(Ordering::Relaxed).to_le_bytes())
-            .take(length)
-            .collect();
-        let text = String::from_utf8(bytes).ok()?;
-        let (namespace, name) = text.split_once('/')?;
-        EntryKey::new(namespace, name).ok()
-    }
-
-    /// The counter of answers of module row `row` with a status of this class (1 to 5; other numbers count as 5).
-    pub fn answers(&self, row: usize, class: u16) -> &AtomicU64 {
-        let class = if (1..=5).contains(&class) { usize::from(class) } else { 5 };
-        &self.words[ROWS + row.min(MAX_MODULES - 1) * ROW + class]
+    /// What [`Self::set_images`] said last.
+    pub fn images(&self) -> Images {
+        let word = |index: usize| self.words[index].load(Ordering::Relaxed);
+        Images { mapped: word(IMAGES), retired: word(RETIRED) }
     }
 }
 
-impl CallSlot {
-    /// Says that this thread enters the code of module `row`, instance `fingerprint`, for call `handle`.
-    /// Calls may nest: give what this returns to [`Self::leave`].
-    pub fn enter(&self, row: u64, fingerprint: u64, handle: u64) -> [u64; 4] {
-        let at = self.at;
-        let before = [0, 1, 2, 3].map(|index| self.words[at + index].load(Ordering::Relaxed));
-        // Even while the fields change, so that a crash between two stores names nobody rather than the wrong one.
-        let sequence = (before[0] + 2) & !1;
-        self.words[at].store(sequence, Ordering::Relaxed);
-        self.words[at + 1].store(row, Ordering::Relaxed);
-        self.words[at + 2].store(fingerprint, Ordering::Relaxed);
-        self.words[at + 3].store(handle, Ordering::Relaxed);
-        self.words[at].store(sequence + 1, Ordering::Release);
-        before
-    }
-
-    /// Says that the code entered last was left.
-    pub fn leave(&self, before: [u64; 4]) {
-        let at = self.at;
-        let sequence = (self.words[at].load(Ordering::Relaxed) + 2) & !1;
-        self.words[at].store(sequence, Ordering::Relaxed);
-        if before[0] % 2 == 1 {
-            for (index, word) in before.into_iter().enumerate().skip(1) {
-                self.words[at + index].store(word, Ordering::Relaxed);
-            }
-            self.words[at].store(sequence + 1, Ordering::Release);
-        }
-    }
+/// A byte of a request's head as people may see it: no control character, nothing that a terminal or a browser would act upon.
+fn clean(byte: u8) -> char {
+    if byte == b' ' || byte.is_ascii_graphic() { char::from(byte) } else { '?' }
 }
 
 #[cfg(test)]
@@ -211,9 +187,11 @@ mod tests {
         let memory = memory();
         let key = EntryKey::new(&"n".repeat(63), &"m".repeat(63)).unwrap();
         memory.name_module(7, &key);
+        memory.name_instance(7, 0xabc, 0xb_1234);
         let slot = memory.slot(3).unwrap();
         let outer = slot.enter(7, 0xabc, 1);
-        let suspect = Suspect { key, fingerprint: "0000000000000abc".into(), slot: 3 };
+        let suspect =
+            Suspect { key, fingerprint: "0000000000000abc".into(), digest: "00000000000b".into(), slot: 3 };
         assert_eq!(memory.suspects(), std::slice::from_ref(&suspect));
         let inner = slot.enter(7, 0xdef, 2);
         assert_eq!(memory.suspect(3).unwrap().fingerprint, "0000000000000def");
@@ -240,6 +218,18 @@ mod tests {
         assert_eq!(memory.crash(), None);
         memory.words()[CRASH + 1].store(4, Ordering::Relaxed);
         memory.words()[CRASH].store(11, Ordering::Relaxed);
-        assert_eq!(memory.crash(), Some(Crash { signal: 11, slot: Some(3), address: 0 }));
+        let crash = Crash { signal: 11, slot: Some(3), address: 0, request: String::new() };
+        assert_eq!(memory.crash(), Some(crash));
+    }
+
+    #[test]
+    fn a_request_that_a_module_wrote_over_is_bounded_and_clean() {
+        let memory = memory();
+        memory.words()[CRASH].store(11, Ordering::Relaxed);
+        memory.words()[CRASH + 3].store(u64::MAX, Ordering::Relaxed);
+        let text = u64::from_le_bytes(*b"GET /\x1b\n\xff");
+        memory.words()[CRASH + 4].store(text, Ordering::Relaxed);
+        let request = memory.crash().unwrap().request;
+        assert_eq!((&request[..8], request.len()), ("GET /???", TEXT_BYTES));
     }
 }

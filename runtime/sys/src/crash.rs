@@ -1,13 +1,18 @@
 //! Fatal signals: a record in shared memory, then the end.
 //!
-//! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot and which address to three shared
-//! words, and lets the process die of that signal within milliseconds. It goes on with nothing and unwinds nothing: what a fault left in
-//! the heap, and which locks it holds, nobody can know. The first fault wins. `exit()` and SIGKILL leave no record.
+//! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot, which address and what the thread
+//! was at to shared words, and lets the process die of that signal within milliseconds. It goes on with nothing and unwinds nothing: what a
+//! fault left in the heap, and which locks it holds, nobody can know. The first fault wins. `exit()` and SIGKILL leave no record.
+//!
+//! What a thread is at is a pointer that it sets with [`enter`], two stores a call; what lies behind it is read only in the handler, by the
+//! function given to [`describe_with`]. If the fault has destroyed that too, the kernel ends the process inside the handler: the words
+//! before it are written by then.
 //!
 //! The handler runs on an alternate stack, or an overflow of the ordinary one would leave no record. Rust's own threads have one; those
 //! that a foreign library makes must call [`ensure_alt_stack`].
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
@@ -18,8 +23,13 @@ use crate::memory::SharedWords;
 const FATAL: [i32; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
 
-/// How many words a record takes: signal, slot + 1, address.
-pub const RECORD_WORDS: usize = 3;
+/// How many words a record takes: signal, slot + 1, address, length of the text in bytes, and the text.
+pub const RECORD_WORDS: usize = TEXT + TEXT_WORDS;
+/// The most bytes of the text.
+pub const TEXT_BYTES: usize = TEXT_WORDS * 8;
+
+const TEXT: usize = 4;
+const TEXT_WORDS: usize = 24;
 
 // The handler needs little, but a CPU with AVX-512 or AMX pushes up to 11 KiB of registers for it.
 const ALT_STACK_BYTES: usize = 64 * 1024;
@@ -30,15 +40,25 @@ static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
 static CLAIMED: AtomicBool = AtomicBool::new(false);
 /// Who may write the record: a child that a module forks inherits handler and memory, and is none of the keeper's business.
 static OWNER: AtomicI32 = AtomicI32::new(0);
+/// A [`Describe`], or null.
+static DESCRIBE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// Writes what a thread was at into `text` and says how many bytes that are. Runs inside a fault: it may only copy.
+///
+/// # Safety
+/// `activity` is what a thread has given to [`enter`] and not yet to [`leave`].
+pub type Describe = unsafe fn(activity: *const c_void, text: &mut [u8; TEXT_BYTES]) -> usize;
 
 thread_local! {
     /// This thread's slot + 1. A plain word without destructor, so that the handler may read it.
     static SLOT: Cell<u64> = const { Cell::new(0) };
+    /// What this thread is at; a plain word for the same reason.
+    static ACTIVITY: Cell<*const c_void> = const { Cell::new(std::ptr::null()) };
     static ALT_STACK: RefCell<Option<AltStack>> = const { RefCell::new(None) };
 }
 
-/// Catches fatal signals from now on; the record is at `words[offset..]`: `[signal, slot + 1, address]`, the signal written last. The
-/// memory stays mapped as long as the process lives.
+/// Catches fatal signals from now on; the record is at `words[offset..]`, in the order that [`RECORD_WORDS`] tells. The memory stays mapped
+/// as long as the process lives.
 ///
 /// # Errors
 /// When the record does not fit into `words`, or the kernel refuses.
@@ -61,6 +81,23 @@ pub fn set_slot(slot: Option<usize>) {
     SLOT.with(|cell| cell.set(word));
 }
 
+/// Has the handler describe what a thread was at by this function.
+pub fn describe_with(describe: Describe) {
+    DESCRIBE.store(describe as *mut c_void, Ordering::Release);
+}
+
+/// Says what this thread is at from now on: something that lives until the [`leave`] with what this returns.
+#[inline]
+pub fn enter(activity: *const c_void) -> *const c_void {
+    ACTIVITY.replace(activity)
+}
+
+/// Says that this thread is again at what it was at before.
+#[inline]
+pub fn leave(before: *const c_void) {
+    ACTIVITY.set(before);
+}
+
 /// Gives this thread an alternate signal stack if it has none; it goes with the thread.
 ///
 /// # Errors
@@ -81,7 +118,7 @@ pub fn ensure_alt_stack() -> io::Result<()> {
 
 /// An alternate stack in use by this thread, above a page that nobody may touch.
 struct AltStack {
-    start: *mut libc::c_void,
+    start: *mut c_void,
     bytes: usize,
 }
 
@@ -119,7 +156,7 @@ impl Drop for AltStack {
 }
 
 /// Runs inside a fault: only atomics, plain copies and async-signal-safe calls.
-extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
     let record = RECORD.load(Ordering::Acquire);
     // SAFETY: getpid is async-signal-safe and cannot fail.
     let owned = unsafe { libc::getpid() } == OWNER.load(Ordering::Acquire);
@@ -129,14 +166,45 @@ extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut l
         if CLAIMED.swap(true, Ordering::AcqRel) {
             await_first(&record[0]);
         } else {
-            // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo_t; only a fault of the kernel's own has an address in it.
-            let address = unsafe { if (*info).si_code > 0 { (*info).si_addr() as u64 } else { 0 } };
-            record[1].store(SLOT.get(), Ordering::Relaxed);
+            // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo_t; only a fault of the kernel's own has an address in it, and only
+            // a signal that a process sent has a sender.
+            let (address, sent) = unsafe {
+                let info = &*info;
+                if info.si_code > 0 {
+                    (info.si_addr() as u64, false)
+                } else {
+                    (0, info.si_pid() != libc::getpid())
+                }
+            };
+            // What another process sends hits any thread: whatever that was at has nothing to do with it.
+            record[1].store(if sent { 0 } else { SLOT.get() }, Ordering::Relaxed);
             record[2].store(address, Ordering::Relaxed);
             record[0].store(u64::from(signal.unsigned_abs()), Ordering::Release);
+            // Last: what is read here may be broken, and a fault inside the handler is the end.
+            if !sent {
+                describe(record);
+            }
         }
     }
     end_by(signal)
+}
+
+/// Adds what this thread was at. Copies only.
+fn describe(record: &[AtomicU64]) {
+    let (describe, activity) = (DESCRIBE.load(Ordering::Acquire), ACTIVITY.get());
+    if describe.is_null() || activity.is_null() {
+        return;
+    }
+    let mut text = [0; TEXT_BYTES];
+    // SAFETY: only `describe_with` stores there, a function of this type; `activity` was given to `enter` and not yet to `leave`.
+    let length = unsafe {
+        let describe = std::mem::transmute::<*mut c_void, Describe>(describe);
+        describe(activity, &mut text)
+    };
+    for (word, bytes) in record[TEXT..].iter().zip(text.as_chunks::<8>().0) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+    record[TEXT - 1].store(length.min(TEXT_BYTES) as u64, Ordering::Release);
 }
 
 /// Another thread faulted first and is writing its record: a matter of nanoseconds, bounded in case it cannot.

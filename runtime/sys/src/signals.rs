@@ -17,6 +17,8 @@ pub const TERMINATE: i32 = libc::SIGTERM;
 pub const CHILD: i32 = libc::SIGCHLD;
 /// SIGKILL's number.
 pub const KILL: i32 = libc::SIGKILL;
+/// SIGSEGV's number.
+pub const SEGV: i32 = libc::SIGSEGV;
 
 /// Blocked signals, readable one by one.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! Blobs in ConfigMaps: which are stored, what they may take, and when they go.
 //!
 //! Owns the pool's budget, and the ten minutes that a blob stays after the last entry that named it: a rollback in that time costs nothing.
+//! A blob that finds no room is the blob service's, and is stored when there is room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{Digest, EntryKey, PoolLimits, Reason};
-use hotbay_pipeline::{Class, Refusal};
+use hotbay_api::{Digest, EntryKey, PoolLimits};
 
 use super::Index;
 use super::decide::{Action, Target, Write};
@@ -37,7 +37,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// What the pool's entries name already.
+    /// With what is stored of what the pool's entries name.
     pub(super) fn of(
         entries: &BTreeMap<EntryKey, Arc<StoredEntry>>,
         stored: BTreeMap<Digest, u64>,
@@ -46,8 +46,10 @@ impl Budget {
         let mut budget =
             Self { stored, counted: BTreeSet::new(), bytes: 0, limit: limits.inline_blob_total.0 };
         for digest in entries.values().flat_map(|stored| named(stored)) {
-            let bytes = budget.stored.get(&digest).copied().unwrap_or_default();
-            budget.count(digest, bytes);
+            // One that is not is the blob service's, or was deleted by somebody: then it must find room like a new one.
+            if let Some(bytes) = budget.stored.get(&digest).copied() {
+                budget.count(digest, bytes);
+            }
         }
         budget
     }
@@ -58,19 +60,13 @@ impl Budget {
         }
     }
 
-    fn take(&mut self, sizes: &[(Digest, u64)]) -> Result<(), Refusal> {
-        let more: u64 =
-            sizes.iter().filter(|(digest, _)| !self.counted.contains(digest)).map(|(_, bytes)| bytes).sum();
-        if self.bytes + more > self.limit {
-            let message = format!(
-                "the pool's modules take {} of {} bytes (spec.limits.inlineBlobTotal) and this one needs {more} more; delete a \
-                 module, or ask the pool's owner",
-                self.bytes, self.limit
-            );
-            return Err(Refusal::of_pool(Reason::TooLarge, Class::Waiting, message));
+    /// Takes room for a blob, if there is any.
+    fn take(&mut self, digest: Digest, bytes: u64) -> bool {
+        if !self.counted.contains(&digest) && self.bytes.saturating_add(bytes) > self.limit {
+            return false;
         }
-        sizes.iter().for_each(|(digest, bytes)| self.count(*digest, *bytes));
-        Ok(())
+        self.count(digest, bytes);
+        true
     }
 }
 
@@ -81,7 +77,7 @@ impl Index {
         blobs.map(|blob| (blob.digest, blob.compressed_bytes)).collect()
     }
 
-    /// Has the blobs of a candidate stored; true once they are.
+    /// Has those blobs of a candidate stored that fit; true once they are.
     pub(super) fn store_blobs(
         &mut self,
         namespace: &str,
@@ -89,24 +85,24 @@ impl Index {
         budget: &mut Budget,
         now: Instant,
         actions: &mut Vec<Action>,
-    ) -> Result<bool, Refusal> {
-        let Some(look_up) = self.look_ups.get_mut(key) else { return Ok(false) };
-        let Some(candidate) = look_up.candidate() else { return Ok(false) };
-        budget.take(&candidate.sizes)?;
-        let digests = candidate.sizes.iter().map(|(digest, _)| *digest);
+    ) -> bool {
+        let Some(look_up) = self.look_ups.get_mut(key) else { return false };
+        let Some(candidate) = look_up.candidate() else { return false };
+        let fitting = candidate.sizes.iter().filter(|(digest, bytes)| budget.take(*digest, *bytes));
+        let fitting: Vec<Digest> = fitting.map(|(digest, _)| *digest).collect();
         let missing: BTreeSet<Digest> =
-            digests.filter(|digest| !budget.stored.contains_key(digest)).collect();
+            fitting.into_iter().filter(|digest| !budget.stored.contains_key(digest)).collect();
         if missing.is_empty() {
             look_up.forget_bytes();
-            return Ok(true);
+            return true;
         }
         let blobs = candidate.blobs.as_deref().unwrap_or_default();
         let have: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
         if !missing.is_subset(&have) {
-            if look_up.fetch_again() {
+            if look_up.fetch_again(now) {
                 self.touch_module(key);
             }
-            return Ok(false);
+            return false;
         }
         for blob in blobs.iter().filter(|blob| missing.contains(&blob.digest)) {
             let target = Target::Blob(namespace.to_owned(), blob.digest);
@@ -117,7 +113,7 @@ impl Index {
                 ));
             }
         }
-        Ok(false)
+        false
     }
 
     /// Removes blobs that no entry named for [`GRACE`].
@@ -157,7 +153,8 @@ impl Index {
     }
 }
 
-fn named(stored: &StoredEntry) -> impl Iterator<Item = Digest> {
+/// The blobs that an entry names.
+pub(super) fn named(stored: &StoredEntry) -> impl Iterator<Item = Digest> {
     let revisions = stored.entry.iter().flat_map(|entry| &entry.revisions);
     revisions.flat_map(|revision| &revision.blobs).map(|blob| blob.digest)
 }

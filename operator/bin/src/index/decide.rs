@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hotbay_api::{
-    Digest, Entry, EntryKey, HandlerModule, HandlerModuleStatus, PoolRef, Precedence, Route, RuntimePool,
+    Digest, EntryKey, HandlerModule, HandlerModuleStatus, PoolRef, Precedence, Route, RuntimePool,
     RuntimePoolStatus,
 };
 use hotbay_pipeline::admit::{Applicant, admit};
@@ -17,8 +17,9 @@ use hotbay_pipeline::{InlineBlob, Refusal, key_of};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::look_ups::{LookUp, LookUpRequest};
+use super::notices::Notice;
 use super::{Index, pool_ref};
-use crate::objects::{StoredBlob, StoredEntry};
+use crate::objects::{EntryDraft, StoredBlob, StoredEntry};
 
 /// Something to be done.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub enum Action {
     Watch(String),
     /// Stop that.
     Unwatch(String),
+    /// Tell news as a Kubernetes event.
+    Tell(Notice),
 }
 
 /// An object that is written; it has one write at a time.
@@ -60,10 +63,10 @@ impl std::fmt::Display for Target {
 /// What is to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// A new entry, for this generation of its module.
-    CreateEntry(PoolRef, Entry, i64),
-    /// A change of the entry with this UID.
-    UpdateEntry(PoolRef, Entry, i64, String),
+    /// A new entry.
+    CreateEntry(Box<EntryDraft>),
+    /// A change of this entry, as it was seen.
+    UpdateEntry(Box<EntryDraft>, Arc<StoredEntry>),
     /// The removal of an entry whose module is gone, or names another pool: to be verified with the API server first.
     RemoveEntry(Arc<StoredEntry>),
     /// A new blob, in this namespace.
@@ -74,6 +77,29 @@ pub enum Write {
     ModuleStatus(EntryKey, String, Box<HandlerModuleStatus>),
     /// The status of the pool with this UID.
     PoolStatus(PoolRef, String, RuntimePoolStatus),
+}
+
+impl Target {
+    /// Its kind, in a word for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Entry(..) => "entry",
+            Self::Blob(..) => "blob",
+            Self::ModuleStatus(_) => "module_status",
+            Self::PoolStatus(_) => "pool_status",
+        }
+    }
+}
+
+impl Write {
+    /// What it does, in a word for metrics.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateEntry(..) | Self::CreateBlob(..) => "create",
+            Self::UpdateEntry(..) | Self::ModuleStatus(..) | Self::PoolStatus(..) => "update",
+            Self::RemoveEntry(_) | Self::RemoveBlob(_) => "delete",
+        }
+    }
 }
 
 /// What came of a write.
@@ -97,6 +123,19 @@ pub enum Written {
     Vanished,
     /// It failed, and was logged.
     Failed,
+}
+
+impl Written {
+    /// In a word for metrics.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Entry(_) | Self::Blob(_) | Self::Module(_) | Self::Pool(_) => "written",
+            Self::EntryGone(_) | Self::BlobGone(_) => "removed",
+            Self::EntryKept(_) => "kept",
+            Self::Vanished => "vanished",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A pool and all that belongs to it, for one decision.
@@ -123,6 +162,7 @@ impl Index {
     /// What is to be done now. `time` is the time of day, for transitions.
     pub fn decide(&mut self, now: Instant, time: &Time) -> Vec<Action> {
         let mut actions = self.watched_places();
+        actions.extend(self.notices.drain(..).map(Action::Tell));
         self.wake(now);
         self.spread_dirt();
         while let Some(pool) = self.dirty.pop_first() {
@@ -147,7 +187,10 @@ impl Index {
             self.places.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
         let new: Vec<String> =
             wanted.into_iter().filter(|namespace| !self.places.contains_key(namespace)).collect();
-        gone.iter().for_each(|namespace| drop(self.places.remove(namespace)));
+        gone.iter().for_each(|namespace| {
+            self.places.remove(namespace);
+            self.figures.blobs.insert(namespace.clone(), None);
+        });
         new.iter().for_each(|namespace| drop(self.places.insert(namespace.clone(), super::Place::default())));
         gone.into_iter().map(Action::Unwatch).chain(new.into_iter().map(Action::Watch)).collect()
     }
@@ -192,7 +235,7 @@ impl Index {
     fn decide_pool(&mut self, pool: PoolRef, now: Instant, time: &Time, actions: &mut Vec<Action>) {
         let mut view = self.view(pool);
         view.refused = self.admit(&view);
-        self.look_up(&view, actions);
+        self.look_up(&view, now, actions);
         view.refused.extend(self.conflicts(&view));
         self.write_entries(&mut view, now, actions);
         self.write_statuses(&view, now, time, actions);
@@ -233,11 +276,13 @@ impl Index {
         admit(&view.pool, view.rules.as_ref().map(|rules| &rules.spec), &applicants)
     }
 
-    fn look_up(&mut self, view: &View, actions: &mut Vec<Action>) {
+    fn look_up(&mut self, view: &View, now: Instant, actions: &mut Vec<Action>) {
         let Some(rules) = &view.rules else { return };
         let stored = Arc::new(self.stored_blobs(&view.pool.namespace));
         for (key, module) in view.members.iter().filter(|(key, _)| !view.refused.contains_key(key)) {
-            if let Some(request) = self.due_look_up(key, module, &rules.spec.limits, &stored) {
+            let entry = view.entry_of(key).map(|entry| &**entry);
+            let limits = &rules.spec.limits;
+            if let Some(request) = self.due_look_up(key, module, limits, &stored, entry, now) {
                 actions.push(Action::LookUp(Box::new(request)));
             }
         }
@@ -265,11 +310,18 @@ impl Index {
     pub(super) fn written(&mut self, target: &Target, written: Written, now: Instant) {
         let succeeded = !matches!(written, Written::Failed | Written::EntryKept(_));
         self.schedule.done(target, succeeded, now);
+        // What was not written is found anew, and told then.
+        let news = self.unwritten.remove(target).unwrap_or_default();
+        if matches!(written, Written::Module(_) | Written::Pool(_)) {
+            self.notices.extend(news);
+        }
         match written {
             Written::Entry(entry) => {
+                let key = entry.key.clone();
                 if let Some(place) = self.places.get_mut(&entry.pool.namespace) {
                     place.entries.put(*entry);
                 }
+                self.touch_left_pools(&key);
             }
             Written::EntryGone(entry) => {
                 if let Some(place) = self.places.get_mut(&entry.pool.namespace) {

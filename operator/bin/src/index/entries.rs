@@ -16,8 +16,8 @@ use hotbay_pipeline::{Refusal, entry, last_good};
 use super::Index;
 use super::blobs::Budget;
 use super::decide::{Action, Target, View, Write};
-use super::look_ups::LookUp;
-use crate::objects::StoredEntry;
+use super::look_ups::{Candidate, LookUp};
+use crate::objects::{EntryDraft, StoredEntry};
 
 /// An entry that is to be written, or removed.
 pub(super) struct Planned {
@@ -81,14 +81,12 @@ impl Index {
             .collect();
         let mut planned = Vec::new();
         for (key, module) in members {
-            let Some(revision) = self.candidate_revision(&key) else { continue };
+            let Some(candidate) = self.look_ups.get(&key).and_then(LookUp::candidate).cloned() else {
+                continue;
+            };
             let stored = self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions);
-            let plan = stored.and_then(|stored| {
-                let plan = self.plan_entry(view, key.clone(), &module, revision)?;
-                Ok(plan.map(|plan| Planned { waits: !stored, ..plan }))
-            });
-            match plan {
-                Ok(plan) => planned.extend(plan),
+            match self.plan_entry(view, key.clone(), &module, candidate) {
+                Ok(plan) => planned.extend(plan.map(|plan| Planned { waits: !stored, ..plan })),
                 Err(refusal) => drop(view.refused.insert(key, refusal)),
             }
         }
@@ -101,43 +99,53 @@ impl Index {
         planned
     }
 
-    fn candidate_revision(&self, key: &EntryKey) -> Option<Revision> {
-        self.look_ups.get(key).and_then(LookUp::candidate).map(|candidate| candidate.revision.clone())
-    }
-
     fn plan_entry(
         &self,
         view: &View,
         key: EntryKey,
         module: &HandlerModule,
-        wanted: Revision,
+        candidate: Candidate,
     ) -> Result<Option<Planned>, Refusal> {
-        let own = view.entry_of(&key).and_then(|stored| stored.entry.as_ref());
-        let was_ready = view.entry_of(&key).is_some_and(|stored| self.was_ready(module, stored));
+        let own = view.entry_of(&key);
+        let was_ready = own.is_some_and(|stored| self.was_ready(module, stored));
+        let mut origins = own.map(|stored| stored.origins.clone()).unwrap_or_default();
+        origins.extend(candidate.origins());
         let blobs = self.stored_blobs(&view.pool.namespace);
-        let is_stored = |good: &Revision| good.blobs.iter().all(|blob| blobs.contains_key(&blob.digest));
+        let can_be_had = |good: &Revision| {
+            good.blobs
+                .iter()
+                .all(|blob| blobs.contains_key(&blob.digest) || origins.contains_key(&blob.digest))
+        };
         // Without its blob there is nothing to go back to, and pods that start would wait for it.
-        let good = last_good(own, was_ready, &wanted).filter(is_stored);
-        let desired = entry(module, wanted, good)?;
+        let own = own.and_then(|stored| stored.entry.as_ref());
+        let good = last_good(own, was_ready, &candidate.revision).filter(can_be_had);
+        let desired = entry(module, candidate.revision, good)?;
+        origins.retain(|digest, _| {
+            desired.revisions.iter().flat_map(|one| &one.blobs).any(|blob| blob.digest == *digest)
+        });
         let generation = module.metadata.generation.unwrap_or_default();
         let stored = view.entries.get(&key);
+        let draft =
+            || Box::new(EntryDraft { pool: view.pool.clone(), entry: desired.clone(), generation, origins });
         let write = match stored {
             Some(stored)
                 if stored.entry.as_ref() == Some(&desired) && stored.module_uid == desired.id.uid =>
             {
                 return Ok(None);
             }
-            Some(stored) => {
-                Write::UpdateEntry(view.pool.clone(), desired.clone(), generation, stored.uid.clone())
-            }
-            None => Write::CreateEntry(view.pool.clone(), desired.clone(), generation),
+            Some(stored) => Write::UpdateEntry(draft(), stored.clone()),
+            None => Write::CreateEntry(draft()),
         };
         let old = stored.and_then(|stored| stored.entry.clone());
         Ok(Some(Planned::new(key, write, old.as_ref(), Some(&desired))))
     }
 
-    /// Whether the entry's wanted revision was served by every pod, by the status or by what was found before it was written.
+    /// Whether the entry's wanted revision was served by every pod, by the status or by what was found before it was written. What somebody
+    /// wrote by hand never was, whatever it is called.
     fn was_ready(&self, module: &HandlerModule, stored: &StoredEntry) -> bool {
+        if !stored.intact {
+            return false;
+        }
         let wanted = stored.entry.as_ref().and_then(Entry::wanted);
         let by_status = module
             .status
@@ -151,6 +159,7 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::Origins;
 
     fn plan(name: &str, gains: &[&str], loses: &[&str]) -> Planned {
         let set = |claims: &[&str]| claims.iter().map(|&claim| claim.to_owned()).collect();
@@ -163,6 +172,8 @@ mod tests {
             module_uid: String::new(),
             generation: 0,
             entry: None,
+            origins: Origins::new(),
+            intact: true,
         };
         Planned {
             key,

@@ -1,18 +1,22 @@
 //! Look-ups: when a module's reference is asked for, and what came of it.
 //!
 //! Owns the pace: at once when the spec, the pool's limits or the annotation change; each interval; after a failure that may pass, with
-//! growing pauses. A look-up that comes back after the module changed is thrown away.
+//! growing pauses. A look-up that comes back after the module changed is thrown away. What a reference names is asked once for all modules
+//! that have it (`references`), and an operator that starts takes up what its predecessor prepared (`remembered`).
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{ArtifactStatus, Digest, EntryKey, HandlerModule, PoolLimits, Revision, labels};
+use hotbay_api::{ArtifactStatus, Digest, EntryKey, HandlerModule, PoolLimits, Reason, Revision, labels};
 use hotbay_pipeline::{Class, InlineBlob, InlineLimits, Policy, Refusal};
 
 use super::Index;
+use super::references::{Known, Named};
+use super::remembered::remembered;
 use super::schedule::back_off;
+use crate::objects::{Origin, Origins, StoredEntry};
 
 /// The first pause after a failed look-up, and the longest. A tag pushed a moment after its YAML is found soon; a registry that is down
 /// for an hour is not asked more than needed.
@@ -40,10 +44,21 @@ pub struct LookUpRequest {
     pub ticket: Ticket,
     /// The module as it is now.
     pub module: Arc<HandlerModule>,
+    /// What its reference names, if that was just asked for another module; otherwise it is to be asked.
+    pub named: Option<Digest>,
     /// The artifact that is already prepared: if it still is the one, nothing is fetched.
     pub known: Option<Digest>,
     /// Blobs that are stored already, with their compressed sizes.
     pub stored: Arc<BTreeMap<Digest, u64>>,
+}
+
+/// What a look-up came to.
+#[derive(Clone, Debug)]
+pub struct LookedUp {
+    /// For its module.
+    pub found: Found,
+    /// The reference that was asked for and what it names, for the other modules that have it; `None` if it was not asked.
+    pub named: Option<(String, Named)>,
 }
 
 /// What a look-up found.
@@ -57,6 +72,17 @@ pub enum Found {
     Refused(Refusal),
 }
 
+impl Found {
+    /// In a word for metrics, or the reason of the refusal.
+    pub fn outcome(&self) -> Result<&'static str, &Reason> {
+        match self {
+            Self::Same => Ok("same"),
+            Self::New(_) => Ok("new"),
+            Self::Refused(refusal) => Err(&refusal.reason),
+        }
+    }
+}
+
 /// What a module wants to be, by its spec and artifact.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -64,19 +90,35 @@ pub struct Candidate {
     pub artifact: ArtifactStatus,
     /// For the entry.
     pub revision: Revision,
-    /// Digest and compressed size of each blob.
+    /// Digest and compressed size of each blob that fits into a ConfigMap. The others are the blob service's.
     pub sizes: Vec<(Digest, u64)>,
     /// The bytes of those that were not stored, until all are.
     pub blobs: Option<Vec<InlineBlob>>,
+}
+
+impl Candidate {
+    /// Where its blobs come from.
+    pub fn origins(&self) -> Origins {
+        let ArtifactStatus { reference, digest, .. } = &self.artifact;
+        let sizes: BTreeMap<Digest, u64> = self.sizes.iter().copied().collect();
+        let origin = |blob| Origin {
+            reference: reference.clone(),
+            artifact: *digest,
+            compressed_bytes: sizes.get(blob).copied(),
+        };
+        self.revision.blobs.iter().map(|blob| (blob.digest, origin(&blob.digest))).collect()
+    }
 }
 
 /// Where the look-ups of one module stand.
 #[derive(Debug)]
 pub struct LookUp {
     ticket: Ticket,
+    /// The one that the module has joined.
+    reference: Option<String>,
     running: bool,
-    /// One is to be made now.
-    again: bool,
+    /// One is wanted, since then.
+    wish: Option<Instant>,
     /// Even if the artifact is still the same.
     need_bytes: bool,
     failures: u32,
@@ -87,11 +129,12 @@ pub struct LookUp {
 }
 
 impl LookUp {
-    fn new(ticket: Ticket) -> Self {
+    fn new(ticket: Ticket, now: Instant) -> Self {
         Self {
             ticket,
+            reference: None,
             running: false,
-            again: true,
+            wish: Some(now),
             need_bytes: false,
             failures: 0,
             due: None,
@@ -110,7 +153,8 @@ impl LookUp {
     pub fn wake(&mut self, now: Instant) -> bool {
         let over = self.due.is_some_and(|due| due <= now);
         if over {
-            (self.due, self.again) = (None, true);
+            self.due = None;
+            self.wish.get_or_insert(now);
         }
         over
     }
@@ -138,75 +182,146 @@ impl LookUp {
     }
 
     /// A stored blob has gone; its bytes are needed again. After a failure, the next try brings them. True if a look-up is to be made now.
-    pub fn fetch_again(&mut self) -> bool {
-        let now = !self.need_bytes && self.refusal.is_none();
-        self.again |= now;
+    pub fn fetch_again(&mut self, now: Instant) -> bool {
+        let at_once = !self.need_bytes && self.refusal.is_none();
+        if at_once {
+            self.wish = Some(now);
+        }
         self.need_bytes = true;
-        now
+        at_once
+    }
+
+    /// Turns to what the module and its pool ask for now.
+    fn turn_to(&mut self, ticket: Ticket, now: Instant) {
+        if self.ticket == ticket {
+            return;
+        }
+        let same_spec = self.ticket.uid == ticket.uid && self.ticket.generation == ticket.generation;
+        if !same_spec {
+            // What an earlier spec came to says nothing of this one.
+            (self.candidate, self.refusal, self.failures, self.need_bytes) = (None, None, 0, false);
+        }
+        // Other limits judge the same bytes anew.
+        if self.ticket.policy != ticket.policy || self.ticket.limits != ticket.limits {
+            self.candidate = None;
+        }
+        (self.ticket, self.wish) = (ticket, Some(now));
+    }
+
+    /// Takes up what its ticket came to.
+    fn finish(&mut self, found: Found, interval: Duration, now: Instant) {
+        self.handled_request.clone_from(&self.ticket.request);
+        let refusal = match found {
+            Found::Same => None,
+            Found::New(candidate) => {
+                self.candidate = Some(*candidate);
+                self.need_bytes = false;
+                None
+            }
+            Found::Refused(refusal) => Some(refusal),
+        };
+        let pause = pause(refusal.as_ref(), self.failures, interval);
+        self.failures = if refusal.is_some() { self.failures + 1 } else { 0 };
+        self.due = pause.map(|pause| now + jittered(pause));
+        self.refusal = refusal;
     }
 }
 
 impl Index {
-    /// The look-up of an admitted module that is to be made now, if one is.
+    /// The look-up of an admitted module that is to be made now, if one is. `stored` is the module's entry, if it has one.
     pub(super) fn due_look_up(
         &mut self,
         key: &EntryKey,
         module: &Arc<HandlerModule>,
         limits: &PoolLimits,
-        stored: &Arc<BTreeMap<Digest, u64>>,
+        blobs: &Arc<BTreeMap<Digest, u64>>,
+        stored: Option<&StoredEntry>,
+        now: Instant,
     ) -> Option<LookUpRequest> {
         let ticket = ticket(module, limits);
-        let state = self.look_ups.entry(key.clone()).or_insert_with(|| LookUp::new(ticket.clone()));
-        if state.ticket != ticket {
-            let same_spec = state.ticket.uid == ticket.uid && state.ticket.generation == ticket.generation;
-            if !same_spec {
-                // What an earlier spec came to says nothing of this one.
-                (state.candidate, state.refusal, state.failures, state.need_bytes) = (None, None, 0, false);
-            }
-            // Other limits judge the same bytes anew.
-            if state.ticket.policy != ticket.policy || state.ticket.limits != ticket.limits {
-                state.candidate = None;
-            }
-            (state.ticket, state.again) = (ticket, true);
+        let state = self.look_ups.entry(key.clone()).or_insert_with(|| {
+            let candidate = stored.and_then(|stored| remembered(module, stored, &ticket));
+            LookUp { candidate, ..LookUp::new(ticket.clone(), now) }
+        });
+        state.turn_to(ticket, now);
+        let reference = module.spec.source.oci.as_ref().map(|oci| &oci.reference);
+        if state.reference.as_ref() != reference {
+            let left = std::mem::replace(&mut state.reference, reference.cloned());
+            left.iter().for_each(|left| self.references.leave(left, key));
+            reference.iter().for_each(|joined| self.references.join(joined, key));
         }
-        if state.running || !state.again {
+        let wish = state.wish.filter(|_| !state.running)?;
+        let known = state.candidate.as_ref().filter(|_| !state.need_bytes);
+        let known = known.map(|candidate| candidate.artifact.digest);
+        // A spec without a reference is refused without a question.
+        let named = match reference.map(|reference| self.references.ask(reference, wish, now)) {
+            Some(Known::Underway) => return None,
+            Some(Known::Named(named)) => Some(named),
+            Some(Known::Ask) | None => None,
+        };
+        let settled = match &named {
+            Some(Err(refusal)) => Some(Found::Refused(refusal.clone())),
+            Some(Ok(digest)) if known == Some(*digest) => Some(Found::Same),
+            _ => None,
+        };
+        (state.wish, state.due) = (None, None);
+        self.figures.shared_look_ups += u64::from(named.is_some());
+        if let Some(found) = settled {
+            state.finish(found, module.spec.interval.0, now);
             return None;
         }
-        let known = state.candidate.as_ref().filter(|_| !state.need_bytes);
-        let request = LookUpRequest {
+        state.running = true;
+        let (ticket, module, stored) = (state.ticket.clone(), module.clone(), blobs.clone());
+        Some(LookUpRequest {
             key: key.clone(),
-            ticket: state.ticket.clone(),
-            module: module.clone(),
-            known: known.map(|candidate| candidate.artifact.digest),
-            stored: stored.clone(),
-        };
-        (state.running, state.again, state.due) = (true, false, None);
-        Some(request)
+            ticket,
+            module,
+            named: named.and_then(Result::ok),
+            known,
+            stored,
+        })
     }
 
-    pub(super) fn looked_up(&mut self, key: &EntryKey, ticket: &Ticket, found: Found, now: Instant) {
+    pub(super) fn looked_up(&mut self, key: &EntryKey, ticket: &Ticket, looked_up: LookedUp, now: Instant) {
+        let LookedUp { found, named } = looked_up;
         let interval = self.modules.get(&key.namespace, &key.name).map(|module| module.spec.interval.0);
-        let Some(state) = self.look_ups.get_mut(key) else { return };
-        state.running = false;
-        if state.ticket == *ticket {
-            state.handled_request.clone_from(&ticket.request);
-            let refusal = match found {
-                Found::Same => None,
-                Found::New(candidate) => {
-                    state.candidate = Some(*candidate);
-                    state.need_bytes = false;
-                    None
-                }
-                Found::Refused(refusal) => Some(refusal),
-            };
-            let pause = pause(refusal.as_ref(), state.failures, interval.unwrap_or_default());
-            state.failures = if refusal.is_some() { state.failures + 1 } else { 0 };
-            state.due = pause.map(|pause| now + jittered(pause));
-            state.refusal = refusal;
-        } else {
-            state.again = true;
+        if let Some(state) = self.look_ups.get_mut(key) {
+            state.running = false;
+            // Otherwise the module has changed meanwhile, and its wish is noted already.
+            if state.ticket == *ticket {
+                state.finish(found, interval.unwrap_or_default(), now);
+            }
+            self.touch_module(key);
         }
-        self.touch_module(key);
+        if let Some((reference, named)) = named {
+            self.share(key, &reference, named);
+        }
+    }
+
+    /// Gives an answer to the other modules that have the reference: to those that wait for it, and to those that would ask some time later.
+    fn share(&mut self, asker: &EntryKey, reference: &str, named: Named) {
+        let Some((asked, modules)) = self.references.answered(reference, named) else { return };
+        for key in modules.iter().filter(|key| *key != asker) {
+            let Some(state) = self.look_ups.get_mut(key) else { continue };
+            if state.due.take().is_some() {
+                state.wish.get_or_insert(asked);
+            }
+            if state.wish.is_some() {
+                self.touch_module(key);
+            }
+        }
+    }
+
+    /// Forgets the look-ups of modules that are gone.
+    pub(super) fn forget_look_ups(&mut self) {
+        let Self { modules, look_ups, references, .. } = self;
+        look_ups.retain(|key, state| {
+            let is_there = modules.get(&key.namespace, &key.name).is_some();
+            if !is_there {
+                state.reference.iter().for_each(|reference| references.leave(reference, key));
+            }
+            is_there
+        });
     }
 }
 

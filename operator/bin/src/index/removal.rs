@@ -1,7 +1,7 @@
 //! Entries whose module is gone.
 //!
 //! The most dangerous code here: a wrong answer ends what serves. Owns the rule. An entry is a candidate for removal when its module was
-//! seen to be deleted, or is not in a complete list, or is another object of the same name, or names another pool; and then it goes
+//! seen to be deleted, or is not in a complete list, or is another object of the same name, or went to another pool; and then it goes
 //! only if a live question to the API server says the same (`write` asks). Candidates that a list alone brought forth are held when
 //! they are many: an empty list is more often a broken permission or a reinstalled CRD than the wish of a user.
 
@@ -20,8 +20,12 @@ const ALWAYS: usize = 20;
 impl Index {
     /// The removals that may be made now; counts those that are held.
     pub(super) fn plan_removals(&self, view: &mut View) -> Vec<Planned> {
-        let orphans: Vec<Arc<StoredEntry>> =
-            view.entries.values().filter(|stored| is_orphan(view, stored)).cloned().collect();
+        let orphans: Vec<Arc<StoredEntry>> = view
+            .entries
+            .values()
+            .filter(|stored| is_orphan(view, stored) && !self.is_leaving(stored))
+            .cloned()
+            .collect();
         let by_list = orphans.iter().filter(|stored| self.is_mystery(stored)).count();
         let held = by_list > ALWAYS.max(view.entries.len() / 10) && !allows_sweep(view);
         view.held_removals = if held { by_list } else { 0 };
@@ -46,8 +50,8 @@ impl Index {
             entries.any(|stored| stored.key == *key && stored.module_uid == *uid)
         };
         self.seen_deleted.retain(|(key, uid)| has_entry(key, uid));
+        self.forget_look_ups();
         let modules = &self.modules;
-        self.look_ups.retain(|key, _| modules.get(&key.namespace, &key.name).is_some());
         self.known_good.retain(|key, _| modules.get(&key.namespace, &key.name).is_some());
     }
 }

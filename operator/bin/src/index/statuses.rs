@@ -17,7 +17,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Index;
 use super::decide::{Action, Target, View, Write};
+use super::figures::PoolFigures;
 use super::look_ups::LookUp;
+use super::notices::{About, News, Notice, of_module, of_pool};
 
 impl Index {
     pub(super) fn write_statuses(
@@ -32,12 +34,19 @@ impl Index {
             .iter()
             .map(|(name, report)| Pod { name, report: report.as_deref().map(|report| &report.spec) })
             .collect();
+        let mut figures = PoolFigures { held_removals: view.held_removals, ..PoolFigures::default() };
         for (key, module) in &view.members {
-            self.write_module_status(view, key, module, &pods, now, time, actions);
+            let status = self.module_status(view, key, module, &pods, time);
+            figures.count(Some(&status));
+            self.put_module_status(key, module, status, now, actions);
         }
         if let Some(rules) = &view.rules {
-            self.write_pool_status(view, rules, &pods, now, time, actions);
+            let status = pool_status_of(view, rules, &pods, time);
+            figures.pods = Some(status.pods.clone());
+            self.put_pool_status(&view.pool, rules, status, now, actions);
         }
+        let is_there = view.rules.is_some() || !view.members.is_empty();
+        self.figures.pools.insert(view.pool.clone(), is_there.then_some(figures));
     }
 
     /// The ready pods of the pool, each with its own report.
@@ -55,17 +64,14 @@ impl Index {
         of_pool.flat_map(|slice| slice.pods.iter().map(with_report)).collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, and each is another kind of thing")]
-    fn write_module_status(
+    fn module_status(
         &mut self,
         view: &View,
         key: &EntryKey,
         module: &HandlerModule,
         pods: &[Pod],
-        now: Instant,
         time: &Time,
-        actions: &mut Vec<Action>,
-    ) {
+    ) -> HandlerModuleStatus {
         let look_up = self.look_ups.get(key);
         let candidate =
             look_up.and_then(LookUp::candidate).map(|candidate| (&candidate.artifact, &candidate.revision));
@@ -77,12 +83,17 @@ impl Index {
                 generation: stored.generation,
             })
         });
+        let left_behind = self.left_behind(key, module).and_then(|left| {
+            let revision = left.entry.as_ref()?.wanted()?.revision.as_str();
+            Some((&left.pool, revision))
+        });
         let status = module_status(&ModuleCase {
             generation: module.metadata.generation.unwrap_or_default(),
             runtime: &view.pool,
             refusal: view.refused.get(key).or_else(|| look_up.and_then(LookUp::refusal)),
             wanted: candidate.filter(|_| is_judged(view, key)),
             entry: in_force.as_ref(),
+            left_behind,
             pods,
             handled_request: look_up.and_then(LookUp::handled_request),
             previous: module.status.as_ref(),
@@ -100,10 +111,10 @@ impl Index {
         {
             self.known_good.insert(key.clone(), stored.version);
         }
-        self.put_module_status(key, module, status, now, actions);
+        status
     }
 
-    /// Writes the status, if it is another.
+    /// Writes the status, if it is another, and tells what is new in it once it is written.
     pub(super) fn put_module_status(
         &mut self,
         key: &EntryKey,
@@ -115,43 +126,14 @@ impl Index {
         let target = Target::ModuleStatus(key.clone());
         if module.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
             let uid = module.metadata.uid.clone().unwrap_or_default();
+            let about = About::Module(key.clone(), uid.clone());
+            self.tell_once_written(&target, &about, of_module(module.status.as_ref(), &status));
             let write = Write::ModuleStatus(key.clone(), uid, Box::new(status));
             actions.push(Action::Write(target, Box::new(write)));
         }
     }
 
-    fn write_pool_status(
-        &mut self,
-        view: &View,
-        rules: &RuntimePool,
-        pods: &[Pod],
-        now: Instant,
-        time: &Time,
-        actions: &mut Vec<Action>,
-    ) {
-        let in_force = |stored: &'_ Arc<crate::objects::StoredEntry>| stored.clone();
-        let stored: Vec<_> = view.entries.values().map(in_force).collect();
-        let entries: Vec<EntryInForce> = stored
-            .iter()
-            .filter_map(|stored| {
-                let (sequence, generation) = (stored.version, stored.generation);
-                Some(EntryInForce { entry: stored.entry.as_ref()?, sequence, generation })
-            })
-            .collect();
-        let status = pool_status(&PoolCase {
-            pool: &view.pool,
-            generation: rules.metadata.generation.unwrap_or_default(),
-            pods,
-            entries: &entries,
-            held_removals: view.held_removals,
-            unreadable: None,
-            previous: rules.status.as_ref(),
-            now: time,
-        });
-        self.put_pool_status(&view.pool, rules, status, now, actions);
-    }
-
-    /// Writes the status, if it is another.
+    /// Writes the status, if it is another, and tells what is new in it once it is written.
     pub(super) fn put_pool_status(
         &mut self,
         pool: &PoolRef,
@@ -163,10 +145,38 @@ impl Index {
         let target = Target::PoolStatus(pool.clone());
         if rules.status.as_ref() != Some(&status) && self.schedule.begin(&target, now) {
             let uid = rules.metadata.uid.clone().unwrap_or_default();
+            let about = About::Pool(pool.clone(), uid.clone());
+            self.tell_once_written(&target, &about, of_pool(rules.status.as_ref(), &status));
             let write = Write::PoolStatus(pool.clone(), uid, status);
             actions.push(Action::Write(target, Box::new(write)));
         }
     }
+
+    pub(super) fn tell_once_written(&mut self, target: &Target, about: &About, news: Vec<News>) {
+        let notices: Vec<Notice> =
+            news.into_iter().map(|news| Notice { about: about.clone(), news }).collect();
+        if !notices.is_empty() {
+            self.unwritten.insert(target.clone(), notices);
+        }
+    }
+}
+
+fn pool_status_of(view: &View, rules: &RuntimePool, pods: &[Pod], time: &Time) -> RuntimePoolStatus {
+    let entries = view.entries.values().filter_map(|stored| {
+        let (sequence, generation) = (stored.version, stored.generation);
+        Some(EntryInForce { entry: stored.entry.as_ref()?, sequence, generation })
+    });
+    let entries: Vec<EntryInForce> = entries.collect();
+    pool_status(&PoolCase {
+        pool: &view.pool,
+        generation: rules.metadata.generation.unwrap_or_default(),
+        pods,
+        entries: &entries,
+        held_removals: view.held_removals,
+        unreadable: None,
+        previous: rules.status.as_ref(),
+        now: time,
+    })
 }
 
 /// Whether what the module's artifact came to may be told: a module that is not admitted was not looked at.

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Index;
 use super::decide::Action;
+use super::figures::PoolFigures;
 
 /// How long watches may fail before it is told: an API server that restarts, or a Role that is applied a moment after its pool, is none's
 /// trouble.
@@ -77,6 +78,11 @@ impl Index {
         let refusal = Refusal::of_pool(Reason::PoolUnreadable, Class::Waiting, &trouble.words);
         let view = self.view(pool);
         let refused = self.admit(&view);
+        let mut figures = PoolFigures::default();
+        view.members
+            .values()
+            .filter(|module| is_ready(module))
+            .for_each(|module| figures.count(module.status.as_ref()));
         for (key, module) in view.members.iter().filter(|(_, module)| !is_ready(module)) {
             let status = module_status(&ModuleCase {
                 generation: module.metadata.generation.unwrap_or_default(),
@@ -84,13 +90,16 @@ impl Index {
                 refusal: Some(refused.get(key).unwrap_or(&refusal)),
                 wanted: None,
                 entry: None,
+                left_behind: None,
                 pods: &[],
                 handled_request: None,
                 previous: module.status.as_ref(),
                 now: time,
             });
+            figures.count(Some(&status));
             self.put_module_status(key, module, status, now, actions);
         }
+        self.figures.pools.insert(view.pool.clone(), Some(figures));
         let Some(rules) = &view.rules else { return };
         let status = pool_status(&PoolCase {
             pool: &view.pool,

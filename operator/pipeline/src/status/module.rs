@@ -33,6 +33,8 @@ pub struct ModuleCase<'a> {
     pub wanted: Option<(&'a ArtifactStatus, &'a Revision)>,
     /// Its entry in the cluster.
     pub entry: Option<&'a EntryInForce<'a>>,
+    /// What another pool, which the module leaves, still serves.
+    pub left_behind: Option<(&'a PoolRef, &'a str)>,
     /// The ready pods of the pool.
     pub pods: &'a [Pod<'a>],
     /// The annotation whose look-up is done.
@@ -153,6 +155,11 @@ impl<'a> ModuleCase<'a> {
                 let message = format!("{} is {}", artifact.reference, artifact.digest);
                 conditions.set_true(condition::ARTIFACT_READY, Reason::Succeeded, message);
             }
+            // It was fetched and looked into, or nobody could have refused it.
+            (Some(Refusal { digest: Some(digest), .. }), None) => {
+                let message = format!("the artifact is {digest}");
+                conditions.set_true(condition::ARTIFACT_READY, Reason::Succeeded, message);
+            }
             _ => {}
         }
     }
@@ -226,7 +233,13 @@ impl<'a> ModuleCase<'a> {
             Some(revision) => {
                 format!("{}; still serving {revision}", shortened(message, MAX_MESSAGE_BYTES))
             }
-            None => message.to_owned(),
+            None => match self.left_behind {
+                Some((pool, revision)) => {
+                    let message = shortened(message, MAX_MESSAGE_BYTES);
+                    format!("{message}; pool {pool} is still serving {revision}")
+                }
+                None => message.to_owned(),
+            },
         }
     }
 
@@ -298,7 +311,8 @@ impl Verdict<'_> {
     }
 }
 
-/// Whether a pod's failure may pass without an edit of the module: those that lie with the pod, its disk or its version do.
+/// Whether a pod's failure may pass without an edit of the module: those do that lie with the pod, its disk or its version, and with what
+/// `create` needs. The pods try a hanging constructor again too, but it is the module that has to change: Stalled says so.
 fn class_of(reason: &Reason) -> Class {
     match reason {
         Reason::Incomplete
@@ -308,8 +322,8 @@ fn class_of(reason: &Reason) -> Class {
         | Reason::BayMissing
         | Reason::HandoverFailed
         | Reason::EntryVersion
+        | Reason::StartFailed
         | Reason::StartTimeout
-        | Reason::ProbeTimeout
         | Reason::Progressing
         | Reason::Unknown(_) => Class::Waiting,
         _ => Class::Stalled,

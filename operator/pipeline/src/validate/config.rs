@@ -32,7 +32,7 @@ pub(super) fn check(config: &Value, schema: Option<&Value>) -> Result<(), Refusa
                 "the module's config schema is not valid: {}; mend it and build again",
                 error.masked()
             );
-            Refusal::of_artifact(Reason::ManifestInvalid, message)
+            Refusal::of_module(Reason::ManifestInvalid, message)
         })?;
     match validator.iter_errors(config).next() {
         None => Ok(()),
@@ -46,5 +46,5 @@ pub(super) fn check(config: &Value, schema: Option<&Value>) -> Result<(), Refusa
 }
 
 fn rejected(message: impl Into<String>) -> Refusal {
-    Refusal::of_artifact(Reason::ConfigRejected, message)
+    Refusal::of_module(Reason::ConfigRejected, message)
 }

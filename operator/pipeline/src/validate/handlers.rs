@@ -62,5 +62,5 @@ fn route(spec: &RouteSpec, manifest: &Manifest) -> Result<Route, String> {
 }
 
 fn invalid(message: String) -> Refusal {
-    Refusal::of_artifact(Reason::RouteInvalid, message)
+    Refusal::of_module(Reason::RouteInvalid, message)
 }

@@ -71,6 +71,42 @@ async fn a_registry_that_names_no_digest_is_asked_for_the_manifest() {
 }
 
 #[tokio::test]
+async fn a_registry_that_knows_no_head_is_asked_by_get() {
+    for status in [400, 403, 405, 501] {
+        let server = Faulty::start(move |asked| match &*asked.method {
+            "HEAD" => Answer::new(status),
+            _ => honest(asked),
+        });
+        let server = server.await;
+        let digest = client(|_| {}).resolve(&server.reference("hello:1")).await.unwrap();
+        assert_eq!(digest, packed().manifest.descriptor.digest, "HEAD answered {status}");
+    }
+}
+
+#[tokio::test]
+async fn what_get_refuses_too_is_refused() {
+    let error = refused(|_| Answer::new(403)).await;
+    assert_eq!(error.verdict().0, Reason::SourceUnauthorized);
+}
+
+#[tokio::test]
+async fn a_look_up_of_a_tag_is_one_head_and_is_heard() {
+    let server = Faulty::start(honest).await;
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(vec![]));
+    let log = heard.clone();
+    let client = client(|options| {
+        options.observer = hotbay_registry::Observer::new(move |method, status| {
+            log.lock().unwrap().push((method.to_owned(), status));
+        });
+    });
+    client.resolve(&server.reference("hello:1")).await.unwrap();
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.method).collect();
+    assert_eq!(asked, ["HEAD"]);
+    client.resolve("127.0.0.1:1/hello:1").await.unwrap_err();
+    assert_eq!(*heard.lock().unwrap(), [("HEAD".to_owned(), Some(200)), ("HEAD".to_owned(), None)]);
+}
+
+#[tokio::test]
 async fn other_bytes_than_promised_are_a_mismatch() {
     let error = refused(|asked| {
         if asked.method == "GET" && !is_blob(asked) {

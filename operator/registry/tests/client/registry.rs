@@ -329,7 +329,11 @@ async fn builds_that_are_too_large_together_are_refused_though_each_is_not() {
     let digest = client.push(&name, &builds, Form::Artifact, &Annotations::new()).await.unwrap();
     assert_eq!(client.fetch(&name, &digest, 1350).await.unwrap().builds.len(), 3, "twice the limit of one");
     let error = client.fetch(&name, &digest, 1349).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("{name}: the sum of its builds is larger than 2698 bytes"));
+    let words = error.to_string();
+    assert!(
+        words.starts_with(&format!("{name}: the sum of its builds is larger than 2698 bytes")),
+        "{words}"
+    );
     assert_eq!(error.verdict().0, Reason::TooLarge);
 }
 

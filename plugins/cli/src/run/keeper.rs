@@ -13,6 +13,9 @@ use tokio::sync::oneshot;
 
 use super::Layout;
 
+/// Where the admin page is if nobody says otherwise.
+const ADMIN: &str = "127.0.0.1:8881";
+
 pub(super) struct Keeper {
     /// Names the process even after its number is another's.
     pidfd: OwnedFd,
@@ -22,7 +25,12 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts this same program as a keeper. To be called on a thread that lives as long as the keeper should.
-    pub fn spawn(layout: &Layout, listen: SocketAddr, health: Option<SocketAddr>) -> anyhow::Result<Self> {
+    pub fn spawn(
+        layout: &Layout,
+        listen: SocketAddr,
+        health: Option<SocketAddr>,
+        admin: Option<SocketAddr>,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("failed to find this program's own file")?;
         let mut command = Command::new(program);
         command.args(["runtime", "keeper"]);
@@ -30,6 +38,11 @@ impl Keeper {
         command.arg("--report").arg(&layout.report).arg("--listen").arg(listen.to_string());
         if let Some(health) = health {
             command.arg("--health-listen").arg(health.to_string());
+        }
+        // Two runs on one machine must both work: only an address that was asked for is insisted on.
+        command.arg("--admin-listen").arg(admin.map_or(ADMIN.to_owned(), |admin| admin.to_string()));
+        if admin.is_none() {
+            command.arg("--admin-optional");
         }
         if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
             command.env("HOTBAY_LOG_FORMAT", "text");

@@ -85,8 +85,9 @@ impl Plane {
     fn done(&mut self, done: Result<(EntryKey, Job, Result<Prepared, Refusal>), JoinError>) {
         match done {
             Ok((key, job, result)) => {
+                let report = self.read_report();
                 if let Some(module) = self.modules.get_mut(&key) {
-                    module.done(&key, &job, result);
+                    module.done(&key, &job, result, &report);
                 }
             }
             Err(error) => tracing::error!(%error, "preparing a module failed"),
@@ -139,7 +140,7 @@ impl Plane {
         for (key, module) in &mut self.modules {
             let written = match refused.get(key) {
                 Some(refusal) => {
-                    module.say(key, refusal);
+                    module.say(key, refusal, &report);
                     continue;
                 }
                 None => module.write(key, &self.writer, &report),

@@ -1,6 +1,6 @@
 //! Modules that fail, each in its own way, beside one that must not suffer; and engines that are killed.
 
-use hotbay_api::{EntryState, Reason};
+use hotbay_api::{EntryReport, EntryState, Reason};
 use hotbay_e2e::http::{Protocol, get};
 use hotbay_e2e::laptop::{Laptop, Role, send};
 use hotbay_e2e::load::Load;
@@ -189,30 +189,38 @@ async fn an_answer_that_http_forbids_is_a_500() {
     assert_eq!(laptop.get("/hello").await.text(), V1);
 }
 
-/// Two deaths, then the last good one serves.
-async fn a_handler_that_ends_the_engine(mode: &str) {
+/// One death: the last good one goes first for a while, and the deed is told. A second one within a minute: quarantine.
+async fn a_handler_that_ends_the_engine(mode: &str, deed: &str) {
     let shop = Workshop::new();
     let laptop = start(&shop).await;
     set_mode(&shop, mode);
     laptop.active(FAULTY).await;
-    wait_for("the mode serves", async || {
-        let serving = laptop.report().entries.into_iter().find(|entry| entry.key.to_string() == FAULTY);
-        // The request that ends an engine has no answer.
-        let lost = get(laptop.address, "/faulty").await.is_err();
-        if lost { Ok(()) } else { Err(format!("{serving:?}")) }
+    // The request that ends an engine has no answer.
+    wait_for("a request ends the engine", async || match get(laptop.address, "/faulty").await {
+        Err(_) => Ok(()),
+        Ok(answer) => Err(answer.text()),
     })
     .await;
-    // The second one; later requests may meet the last good one already.
-    wait_for("a second request ends an engine, or the last good one serves", async || {
-        match get(laptop.address, "/faulty").await {
-            Ok(answer) if answer.text() == "none\n" => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
+    let entry = laptop.failed(FAULTY, Reason::Crashed).await;
+    let (digest, message) = (entry.serving.unwrap().digest, entry.failure.unwrap().message);
+    let told = format!("{deed} (build sha256:{}); the last good revision serves", digest.short());
+    assert!(message.starts_with(&told), "{message}");
+    laptop.serves("/faulty", "none\n").await;
+    // After the pause it serves again, and the next request ends the next engine.
+    let entry = wait_for("a second request ends an engine", async || {
+        let _lost = get(laptop.address, "/faulty").await;
+        let entry = laptop.report().entries.into_iter().find(|entry| entry.key.to_string() == FAULTY);
+        let quarantined = |entry: &EntryReport| {
+            entry.failure.as_ref().is_some_and(|failure| failure.reason == Reason::Quarantined)
+        };
+        entry.clone().filter(quarantined).ok_or(format!("{entry:?}"))
     })
     .await;
-    let entry = laptop.failed(FAULTY, Reason::Quarantined).await;
     assert!(entry.serving.is_some(), "{entry:?}");
+    let message = entry.failure.unwrap().message;
+    assert!(message.starts_with(deed) && message.contains("ended two engines within a minute"), "{message}");
     laptop.serves("/hello", V1).await;
+    laptop.serves("/faulty", "none\n").await;
     assert_eq!(laptop.report().engine, 3);
     set_mode(&shop, "answer-500");
     laptop.answers("/faulty", 500).await;
@@ -220,17 +228,17 @@ async fn a_handler_that_ends_the_engine(mode: &str) {
 
 #[tokio::test]
 async fn a_handler_that_aborts_twice_is_quarantined() {
-    a_handler_that_ends_the_engine("handler-abort").await;
+    a_handler_that_ends_the_engine("handler-abort", "SIGABRT during GET /faulty").await;
 }
 
 #[tokio::test]
 async fn a_handler_with_a_wild_read_is_quarantined() {
-    a_handler_that_ends_the_engine("handler-segv").await;
+    a_handler_that_ends_the_engine("handler-segv", "SIGSEGV at 0x8 during GET /faulty").await;
 }
 
 #[tokio::test]
 async fn a_handler_that_exits_is_quarantined() {
-    a_handler_that_ends_the_engine("handler-exit").await;
+    a_handler_that_ends_the_engine("handler-exit", "exit with code 3").await;
 }
 
 #[tokio::test]

@@ -4,10 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
 
+mod admin;
 mod artifacts;
+mod browser;
+mod docs;
 mod ending;
 mod faults;
 mod folder;
+mod h2spec;
+mod refusals;
 mod requests;
 mod swaps;
 mod workshop;

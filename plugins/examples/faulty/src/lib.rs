@@ -1,8 +1,8 @@
 //! A Hotbay module whose config chooses how it fails, for tests of hosts: `{"mode": "handler-panic"}`. Never serve it to anybody.
 //!
 //! `GET /faulty` answers `ok`, or the config's `text`, unless the mode makes it fail. `config.schema.json` lists the modes, and [`Mode`]
-//! says what each does. Three faults happen before there is a config, so they are features of the build: `constructor-abort`,
-//! `constructor-exit` and `newer-abi`.
+//! says what each does. Four faults happen before there is a config, so they are features of the build:
+//! `constructor-abort`, `constructor-exit`, `constructor-hang` and `newer-abi`.
 
 use hotbay_sdk::{ABI_MINOR, Config, Request, Response, handler, module};
 use serde::Deserialize;
@@ -51,7 +51,10 @@ module! {
 }
 
 /// Runs while the module is being loaded, before its entry function could be called.
-#[cfg(all(any(feature = "constructor-abort", feature = "constructor-exit"), not(test)))]
+#[cfg(all(
+    any(feature = "constructor-abort", feature = "constructor-exit", feature = "constructor-hang"),
+    not(test)
+))]
 #[allow(unsafe_code, reason = "only a linker section makes a constructor")]
 mod constructor {
     #[used]
@@ -61,6 +64,9 @@ mod constructor {
     extern "C" fn end() {
         if cfg!(feature = "constructor-exit") {
             std::process::exit(0);
+        }
+        while cfg!(feature = "constructor-hang") {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
         }
         std::process::abort();
     }

@@ -1,6 +1,7 @@
-//! One blob, from its ConfigMap into the bay.
+//! One blob, from its ConfigMap into the bay, or from the blob service if it has none.
 //!
-//! Owns the check that the bytes are what the digest names before they enter the bay. A blob that is there and whole is not fetched.
+//! Owns the order of the two (the service too if the ConfigMap holds other bytes), and the check that the bytes are what the digest names before they enter the bay. A blob that is there and
+//! whole is not fetched.
 
 use std::time::Duration;
 
@@ -10,12 +11,15 @@ use hotbay_bay::{Writer, check_compressed};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 
+use super::blob_service::BlobService;
+
 /// How long the API server may take to answer with a blob.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes the bay hold the blob.
 pub(super) async fn fetch(
     api: &Api<ConfigMap>,
+    service: Option<&BlobService>,
     writer: Writer,
     digest: Digest,
     size: u64,
@@ -27,7 +31,29 @@ pub(super) async fn fetch(
     if held {
         return Ok(());
     }
-    let zst = get(api, &digest).await?;
+    match (get(api, &digest).await?, service) {
+        (Some(zst), service) => match (put(writer.clone(), digest, size, zst).await, service) {
+            // Somebody made the ConfigMap beside the operator, which looks at no blob's bytes again; its service has the right ones.
+            (Err(trouble), Some(service)) if trouble.reason == Reason::DigestMismatch => {
+                tracing::warn!(%digest, error = trouble.message, "a blob's ConfigMap holds other bytes; delete it to have it made anew");
+                service.fetch(&writer, &digest, size).await?;
+            }
+            (done, _) => done?,
+        },
+        (None, Some(service)) => service.fetch(&writer, &digest, size).await?,
+        (None, None) => {
+            let name = names::blob_config_map(&digest);
+            return Err(incomplete(
+                &digest,
+                &format!("there is no ConfigMap {name} (yet), and no blob service is set"),
+            ));
+        }
+    }
+    tracing::info!(%digest, size, "blob written");
+    Ok(())
+}
+
+async fn put(writer: Writer, digest: Digest, size: u64, zst: Vec<u8>) -> Result<(), Trouble> {
     blocking(digest, move || {
         check_compressed(&digest, size, &zst)
             .map_err(|error| Trouble { reason: Reason::DigestMismatch, message: error.to_string() })?;
@@ -35,32 +61,32 @@ pub(super) async fn fetch(
             .put_blob_compressed(&digest, &zst)
             .map_err(|error| Trouble { reason: error.reason(), message: error.to_string() })
     })
-    .await?;
-    tracing::info!(%digest, size, "blob written");
-    Ok(())
+    .await
 }
 
-async fn get(api: &Api<ConfigMap>, digest: &Digest) -> Result<Vec<u8>, Trouble> {
+/// The compressed blob from its ConfigMap; `None` if there is none.
+async fn get(api: &Api<ConfigMap>, digest: &Digest) -> Result<Option<Vec<u8>>, Trouble> {
     let name = names::blob_config_map(digest);
-    let incomplete =
-        |why: String| Trouble { reason: Reason::Incomplete, message: format!("blob {digest}: {why}") };
+    let incomplete = |why: String| incomplete(digest, &why);
     let config_map = tokio::time::timeout(TIMEOUT, api.get_opt(&name))
         .await
         .map_err(|_| incomplete(format!("the API server did not answer in {TIMEOUT:?}")))?
-        .map_err(|error| incomplete(format!("cannot get ConfigMap {name}: {error}")))?
-        .ok_or_else(|| incomplete(format!("there is no ConfigMap {name} (yet)")))?;
+        .map_err(|error| incomplete(format!("cannot get ConfigMap {name}: {error}")))?;
+    let Some(config_map) = config_map else { return Ok(None) };
     let zst = config_map.binary_data.and_then(|mut data| data.remove(CONFIG_MAP_BLOB_KEY));
-    zst.map(|zst| zst.0).ok_or_else(|| incomplete(format!("ConfigMap {name} has no {CONFIG_MAP_BLOB_KEY}")))
+    let zst = zst.ok_or_else(|| incomplete(format!("ConfigMap {name} has no {CONFIG_MAP_BLOB_KEY}")))?;
+    Ok(Some(zst.0))
+}
+
+fn incomplete(digest: &Digest, why: &str) -> Trouble {
+    Trouble { reason: Reason::Incomplete, message: format!("blob {digest}: {why}") }
 }
 
 async fn blocking<T: Send + 'static>(
     digest: Digest,
     work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
 ) -> Result<T, Trouble> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(Trouble {
-            reason: Reason::Incomplete,
-            message: format!("blob {digest}: its check failed: {error}"),
-        })
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(incomplete(&digest, &format!("its check failed: {error}"))))
 }

@@ -48,6 +48,8 @@ pub(super) enum Action {
 pub(super) struct Plan {
     pool: String,
     platform: Platform,
+    /// Of the pauses before another try.
+    seed: u64,
     /// What the cluster says.
     wanted: BTreeMap<EntryKey, Wanted>,
     /// A list in progress; it becomes `wanted` when it is complete.
@@ -90,10 +92,10 @@ struct Failed {
 
 impl Failed {
     /// A failure after `last`, if that is not the first.
-    fn after(last: Option<&Self>, why: Option<Trouble>, now: Instant) -> Self {
+    fn after(last: Option<&Self>, why: Option<Trouble>, seed: u64, now: Instant) -> Self {
         let tries = last.map_or(0, |last| last.tries);
         let since = last.map_or(now, |last| last.since);
-        Self { why, tries: tries + 1, since, retry_at: now + backoff(tries) }
+        Self { why, tries: tries + 1, since, retry_at: now + backoff(tries, seed) }
     }
 
     /// Whether there is nothing more to wait for: what may pass is given some time.
@@ -104,11 +106,17 @@ impl Failed {
 }
 
 impl Plan {
-    /// A plan for a bay that holds `in_bay`.
-    pub(super) fn new(pool: &str, platform: Platform, in_bay: BTreeMap<EntryKey, Arc<Entry>>) -> Self {
+    /// A plan for a bay that holds `in_bay`, in the pod with this UID.
+    pub(super) fn new(
+        pool: &str,
+        platform: Platform,
+        in_bay: BTreeMap<EntryKey, Arc<Entry>>,
+        pod_uid: &str,
+    ) -> Self {
         Self {
             pool: pool.to_owned(),
             platform,
+            seed: pod_uid.bytes().fold(0, |seed: u64, byte| seed.rotate_left(5) ^ u64::from(byte)),
             wanted: BTreeMap::new(),
             listing: None,
             listed: false,
@@ -214,7 +222,7 @@ impl Plan {
             Ok(()) => BlobState::Present,
             Err(why) => {
                 tracing::warn!(%digest, reason = %why.reason, "cannot fetch a blob: {}", why.message);
-                BlobState::Absent(Failed::after(last.as_ref(), Some(why), now))
+                BlobState::Absent(Failed::after(last.as_ref(), Some(why), self.seed, now))
             }
         };
         self.blobs.insert(digest, state);
@@ -281,7 +289,7 @@ impl Plan {
     }
 
     fn fail(&mut self, key: EntryKey, why: Option<Trouble>, now: Instant) {
-        let failed = Failed::after(self.failed.get(&key), why, now);
+        let failed = Failed::after(self.failed.get(&key), why, self.seed, now);
         self.failed.insert(key, failed);
     }
 }

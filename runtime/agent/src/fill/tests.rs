@@ -18,7 +18,8 @@ async fn an_agent_that_starts_anew_without_an_api_server_is_ready_if_the_bay_was
     let folder = tempfile::tempdir().unwrap();
     let open = || {
         let (known_tx, known_rx) = watch::channel(Known::default());
-        (Filler::open(mk_api(), "default", folder.path().to_owned(), known_tx).unwrap(), known_rx)
+        let sources = Sources { config_maps: mk_api(), service: None };
+        (Filler::open(sources, "default", "uid", folder.path().to_owned(), known_tx).unwrap(), known_rx)
     };
     let (mut first, known) = open();
     first.publish().await;
@@ -30,4 +31,11 @@ async fn an_agent_that_starts_anew_without_an_api_server_is_ready_if_the_bay_was
     let (second, known) = open();
     second.publish().await;
     assert_eq!(*known.borrow(), Known { synced: true, entries: None });
+}
+
+#[test]
+fn pods_that_fail_together_come_back_one_by_one() {
+    let pauses: BTreeSet<Duration> = (0..100).map(|seed| backoff(20, seed)).collect();
+    assert!(pauses.len() > 90, "{} pauses", pauses.len());
+    assert!(pauses.iter().all(|pause| (24..=30).contains(&pause.as_secs())), "{pauses:?}");
 }

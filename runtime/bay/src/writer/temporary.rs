@@ -15,6 +15,7 @@ const PREFIX: &str = ".hotbay-";
 const SUFFIX: &str = ".tmp";
 
 /// A new file in the folder where it is to stay, under a name that nobody reads.
+#[derive(Debug)]
 pub(crate) struct Temporary {
     folder: PathBuf,
     path: PathBuf,

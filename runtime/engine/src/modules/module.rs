@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use hotbay_api::{Entry, EntryKey, EntryReport, EntryState, Reason, Revision, Serving, Trouble};
 
-use super::{Active, Quarantined};
+use super::{Active, Crashed, Quarantined};
 
 /// One entry of the bay.
 pub(super) struct Module<I> {
@@ -21,6 +21,14 @@ pub(super) struct Module<I> {
     /// The fingerprint that is being prepared.
     pub attempt: Option<String>,
     pub failed: BTreeMap<String, Failed>,
+}
+
+/// Which fingerprints of a module are not to be prepared, or not yet.
+pub(super) struct Barred<'b> {
+    /// Never again.
+    pub quarantined: &'b dyn Fn(&str) -> bool,
+    /// Not while there is another one.
+    pub crashed: &'b dyn Fn(&str) -> bool,
 }
 
 /// How the last try of a revision went.
@@ -96,12 +104,8 @@ impl<I> Module<I> {
     }
 
     /// The revision to prepare: the wanted one, or the last good one if that fails and nothing serves.
-    pub fn next(
-        &self,
-        now: Instant,
-        blobs: u64,
-        quarantined: &dyn Fn(&str) -> bool,
-    ) -> Option<(&Revision, &str)> {
+    pub fn next(&self, now: Instant, blobs: u64, barred: &Barred) -> Option<(&Revision, &str)> {
+        let quarantined = barred.quarantined;
         let (wanted, fingerprint) = self.wanted()?;
         let attempt = self.attempt.as_deref();
         if attempt == Some(fingerprint)
@@ -114,12 +118,16 @@ impl<I> Module<I> {
         if idle && attempt.is_some() && attempt == self.last_good().map(|(_, good)| good) {
             return None;
         }
-        if !quarantined(fingerprint) && self.may_try(fingerprint, now, blobs) {
+        let fallback = self.last_good().filter(|(_, good)| {
+            idle && attempt.is_none() && !quarantined(good) && self.may_try(good, now, blobs)
+        });
+        // What ended an engine waits as long as another revision can serve: nobody is to lose a request for the same cause at once.
+        let waits =
+            (barred.crashed)(fingerprint) && (!idle || fallback.is_some_and(|(_, good)| good != fingerprint));
+        if !quarantined(fingerprint) && !waits && self.may_try(fingerprint, now, blobs) {
             return Some((wanted, fingerprint));
         }
-        let (last_good, fallback) = self.last_good()?;
-        let may = idle && attempt.is_none() && !quarantined(fallback) && self.may_try(fallback, now, blobs);
-        may.then_some((last_good, fallback))
+        fallback
     }
 
     /// The revision that is to serve soon where nothing does; none if nothing will before somebody acts.
@@ -146,7 +154,13 @@ impl<I> Module<I> {
         })
     }
 
-    pub fn report(&self, key: &EntryKey, lost: Option<Trouble>, quarantined: &Quarantined) -> EntryReport {
+    pub fn report(
+        &self,
+        key: &EntryKey,
+        lost: Option<Trouble>,
+        quarantined: &Quarantined,
+        crashed: &Crashed,
+    ) -> EntryReport {
         let (wanted, fingerprint) = self.wanted().unzip();
         let fingerprint = fingerprint.unwrap_or_default();
         let serving = self.active.as_ref().map(|active| Serving {
@@ -155,13 +169,22 @@ impl<I> Module<I> {
             fingerprint: active.fingerprint.clone(),
         });
         let serves = self.active.as_ref().is_some_and(|active| active.fingerprint == fingerprint);
-        let held = quarantined.get(&(key.clone(), fingerprint.to_owned())).map(|what| Trouble {
+        let named = (key.clone(), fingerprint.to_owned());
+        let held = quarantined.get(&named).map(|what| Trouble {
             reason: Reason::Quarantined,
-            message: format!("this revision is not tried again: {what}; apply another one"),
+            message: format!("{what}; it is not tried again: apply another build or config"),
         });
         let own =
             if serves { None } else { held.or_else(|| Some(self.failed.get(fingerprint)?.trouble.clone())) };
-        let failure = self.problem.clone().or(own).or(lost);
+        let crash = crashed.get(&named).map(|crash| {
+            let next = if serves {
+                "it serves again, and is quarantined if it ends another engine within a minute".to_owned()
+            } else {
+                format!("the last good revision serves, and this one is tried again after {:?}", crash.pause)
+            };
+            Trouble { reason: Reason::Crashed, message: format!("{}; {next}", crash.message) }
+        });
+        let failure = self.problem.clone().or(own).or(lost).or(crash);
         let state = match (&failure, serves) {
             (Some(_), _) => EntryState::Failed,
             (None, true) => EntryState::Active,

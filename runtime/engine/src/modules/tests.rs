@@ -179,7 +179,59 @@ fn what_is_in_quarantine_is_not_loaded_and_says_so() {
     case.succeed("v1");
     assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::Quarantined)));
     let failure = case.modules.reports().remove(&key()).and_then(|report| report.failure).unwrap();
-    assert_eq!(failure.message, "this revision is not tried again: died; apply another one");
+    assert_eq!(failure.message, "died; it is not tried again: apply another build or config");
+}
+
+fn crash_of(name: &str, hold: Duration) -> CrashNote {
+    let hold_ms = u64::try_from(hold.as_millis()).unwrap();
+    CrashNote {
+        key: key(),
+        fingerprint: revision(name).fingerprint(),
+        message: "SIGSEGV at 0x8".into(),
+        hold_ms,
+    }
+}
+
+#[test]
+fn what_ended_an_engine_lets_the_last_good_one_go_first_for_a_while() {
+    let mut case = Case::new();
+    let hold = Duration::from_secs(10);
+    case.modules.hold(vec![crash_of("v2", hold)], case.now);
+    assert_eq!(case.apply(&bay(&["v2", "v1"])), ["v1"]);
+    assert_eq!(case.jobs(), [""; 0]);
+    case.succeed("v1");
+    assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::Crashed)));
+    let failure = case.modules.reports().remove(&key()).and_then(|report| report.failure).unwrap();
+    let next = "the last good revision serves, and this one is tried again after 10s";
+    assert_eq!(failure.message, format!("SIGSEGV at 0x8; {next}"));
+    assert_eq!(case.jobs(), [""; 0]);
+    assert!(!case.modules.is_due(case.now));
+    case.now += hold;
+    assert!(case.modules.is_due(case.now), "the end of the hold is looked at by the clock");
+    assert_eq!(case.jobs(), ["v2"]);
+    case.succeed("v2");
+    assert_eq!(case.report(), (EntryState::Active, Some("v2".into()), None));
+}
+
+#[test]
+fn what_ended_an_engine_serves_again_at_once_where_nothing_else_can() {
+    for revisions in [&["v1"][..], &["v1", "v1"], &["v1", "v0"]] {
+        let mut case = Case::new();
+        case.modules.hold(vec![crash_of("v1", Duration::from_secs(10))], case.now);
+        let first = case.apply(&bay(revisions));
+        if revisions.ends_with(&["v0"]) {
+            assert_eq!(first, ["v0"]);
+            case.fail("v0", Reason::StartFailed);
+            assert_eq!(case.jobs(), ["v1"], "the last good one is not good here");
+        } else {
+            assert_eq!(first, ["v1"]);
+        }
+        case.succeed("v1");
+        assert_eq!(case.report(), (EntryState::Failed, Some("v1".into()), Some(Reason::Crashed)));
+        case.now += Duration::from_secs(10);
+        case.jobs();
+        assert_eq!(case.report(), (EntryState::Active, Some("v1".into()), None));
+    }
 }
 
 #[test]

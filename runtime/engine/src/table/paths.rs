@@ -4,6 +4,7 @@
 //! nowhere the lesser is tried. Each node is visited at most once, so a look-up costs at most the number of templates.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hotbay_api::{PathTemplate, Segment};
@@ -15,13 +16,13 @@ use super::Target;
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     /// Templates without parameters: nothing can match such a path better.
-    fixed: HashMap<String, Methods>,
+    fixed: HashMap<String, Methods, BuildHasherDefault<Fnv>>,
     tree: Node,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    fixed: HashMap<String, Node>,
+    fixed: HashMap<String, Node, BuildHasherDefault<Fnv>>,
     parameter: Option<Box<Node>>,
     wildcard: Option<Methods>,
     here: Option<Methods>,
@@ -32,6 +33,29 @@ struct Node {
 pub(super) struct Methods {
     named: Vec<(Method, Arc<Target>)>,
     every: Option<Arc<Target>>,
+}
+
+/// FNV-1a. Every request hashes its path, which is short, and std's hash costs several times as much. That one withstands keys that are chosen to
+/// collide; here the keys are routes, which authors and operators choose, and a client only looks up.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Byte ranges of a path.
@@ -46,6 +70,11 @@ impl Paths {
             self.tree.slot(path.segments())
         };
         slot.insert(methods, target);
+    }
+
+    /// Who answers `method` on a template that is `path` itself: where there is one, no other is better.
+    pub fn find_fixed(&self, path: &str, method: &Method) -> Option<&Arc<Target>> {
+        self.fixed.get(path)?.get(method)
     }
 
     /// Offers the templates that match `path`, the best first, each with its parameters, until one is accepted.

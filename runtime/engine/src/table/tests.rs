@@ -37,7 +37,7 @@ fn claim(index: usize, route: &Route) -> Claim<'_> {
 
 /// `m1 rest=a/b`, or the value of Allow, or nothing.
 fn found(routes: &Routes, host: &str, method: &str, path: &str) -> String {
-    match routes.find(Some(host), &method.parse().unwrap(), path) {
+    match routes.find(|| Some(host), &method.parse().unwrap(), path) {
         Found::Target(target, captures) => {
             let values = captures.names.iter().zip(&captures.ranges);
             let values: String =

@@ -28,8 +28,9 @@ impl Machine {
         let generation = self.generations;
         tracing::info!(engine = generation, ?why, "starting engine");
         let stage = Stage::Starting { deadline: now + self.timing.ready_timeout };
-        self.engines.push(Engine { generation, why, strict, stage, killed: None, lost: None });
-        let policy = self.journal.policy(self.probes.verified());
+        self.history.started(why);
+        self.engines.push(Engine { generation, why, started: now, strict, stage, killed: None, lost: None });
+        let policy = self.journal.policy(now, self.probes.verified());
         self.actions.push(Action::Spawn { generation, why, policy });
     }
 
@@ -74,6 +75,7 @@ impl Machine {
         self.handover.failures = 0;
         if matches!(why, Why::Reload | Why::Wanted) {
             self.handover.last = Some(now);
+            self.history.handed_over(why);
         }
         self.board.serve(generation);
         self.actions.push(Action::Report);
@@ -190,11 +192,15 @@ impl Machine {
             Stage::Draining { .. } => Doing::Ending,
         };
         let story = death.describe();
-        match culprit(death, doing, engine.killed) {
+        let suspect = culprit(death, doing, engine.killed);
+        if suspect.is_some() || doing != Doing::Ending {
+            self.history.died(death.note(generation, now, suspect, engine.killed));
+        }
+        match suspect {
             Some(suspect) => {
-                let verdict = self.journal.strike(now, suspect, &story);
-                let Suspect { key, fingerprint, slot } = suspect;
-                tracing::error!(engine = generation, module = %key, fingerprint, slot, ?verdict, "engine {story} in a module's code");
+                let verdict = self.journal.strike(now, suspect, &death.deed(suspect));
+                let Suspect { key, fingerprint, digest, slot } = suspect;
+                tracing::error!(engine = generation, module = %key, digest, fingerprint, slot, ?verdict, "engine {story} in a module's code");
                 if verdict == Verdict::Quarantined {
                     self.actions.push(Action::SaveJournal);
                 }
@@ -271,6 +277,7 @@ impl Machine {
 
     fn retry_handover(&mut self, now: Instant, gone: &Engine, story: &str) {
         self.handover.failures += 1;
+        self.history.handover_failures += 1;
         let delay = handover_delay(self.handover.failures);
         self.handover.wanted = Some(Wish { why: gone.why, due: now + delay, strict: gone.strict });
         let delay_secs = delay.as_secs();

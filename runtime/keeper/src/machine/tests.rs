@@ -6,7 +6,7 @@ mod stops;
 
 use super::*;
 use hotbay_api::EntryKey;
-use hotbay_protocol::{Crash, DrainKind, LOADER_SLOT, Quarantine};
+use hotbay_protocol::{Crash, CrashNote, DrainKind, LOADER_SLOT, Quarantine};
 use hotbay_sys::process::Ending;
 
 const TIMING: Timing = Timing {
@@ -86,7 +86,7 @@ fn spawn(generation: u64, why: Why) -> Action {
 }
 
 fn spawn_without(generation: u64, why: Why, quarantined: &[Quarantine]) -> Action {
-    let policy = ToEngine::Policy { quarantined: quarantined.to_vec(), verified: vec![] };
+    let policy = ToEngine::Policy { quarantined: quarantined.to_vec(), verified: vec![], crashed: vec![] };
     Action::Spawn { generation, why, policy }
 }
 
@@ -95,7 +95,8 @@ fn drain(generation: u64, kind: DrainKind, deadline_ms: u64) -> Action {
 }
 
 fn suspect(slot: usize) -> Suspect {
-    Suspect { key: EntryKey::new("shop", "faulty").unwrap(), fingerprint: "0f".into(), slot }
+    let key = EntryKey::new("shop", "faulty").unwrap();
+    Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot }
 }
 
 fn killed() -> Death {
@@ -108,6 +109,6 @@ fn exited() -> Death {
 
 /// Died of SIGSEGV in the faulty module.
 fn crashed() -> Death {
-    let crash = Crash { signal: 11, slot: Some(3), address: 8 };
+    let crash = Crash { signal: 11, slot: Some(3), address: 8, request: "GET /crash".into() };
     Death { how: Ending::Signaled(11), crash: Some(crash), suspects: vec![suspect(3)], loader: LOADER_SLOT }
 }

@@ -154,6 +154,8 @@ impl Engine {
     /// Another engine may have taken the connection meanwhile.
     fn accept(&self, listener: &TcpListener) {
         let Ok((mut stream, _)) = listener.accept() else { return };
+        let shard = self.memory.shard(Some(1));
+        shard.begin();
         match self.mode.as_str() {
             "crash" => {
                 self.enter(5);
@@ -164,7 +166,11 @@ impl Engine {
                 std::process::exit(0);
             }
             // The client may have gone; its own test notices.
-            _ => drop(writeln!(stream, "{} {}", self.generation, std::process::id())),
+            _ => {
+                shard.answered(1, 200);
+                shard.end(std::time::Duration::from_millis(3));
+                drop(writeln!(stream, "{} {}", self.generation, std::process::id()));
+            }
         }
     }
 }

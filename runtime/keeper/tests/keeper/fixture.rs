@@ -58,6 +58,7 @@ pub fn run_keeper(config: &str) -> ExitCode {
     let listen = SocketAddr::from((config.address, 8880));
     let settings = Settings {
         health_listen: Some(SocketAddr::from((config.address, 8882))),
+        admin_listen: Some(SocketAddr::from((config.address, 8881))),
         report: Some(config.folder.join("report.json")),
         handover_interval: Duration::ZERO,
         shutdown_delay: Duration::from_millis(config.shutdown_delay_ms),
@@ -172,6 +173,28 @@ impl Keeper {
             io::Result::Ok(answer)
         };
         get().map_or(0, |answer| answer.split(' ').nth(1).unwrap().parse().unwrap())
+    }
+
+    /// The body of the admin port's answer; empty if there is none.
+    pub fn admin(&self, path: &str) -> String {
+        let get = || {
+            let address = SocketAddr::from((self.config.address, 8881));
+            let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+            stream.set_read_timeout(Some(DEADLINE))?;
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            io::Result::Ok(answer)
+        };
+        let answer = get().unwrap_or_default();
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    }
+
+    /// The value of a metric's sample, 0 if there is none.
+    pub fn metric(&self, sample: &str) -> u64 {
+        let text = self.admin("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// What engine `generation` was told not to load.

@@ -15,6 +15,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("the_first_engine_serves_and_all_is_well", the_first_engine_serves_and_all_is_well),
     ("a_handover_under_load_fails_nobody", a_handover_under_load_fails_nobody),
     ("a_killed_engine_is_replaced_and_nobody_is_refused", a_killed_engine_is_replaced_and_nobody_is_refused),
+    ("no_metric_falls_over_kills_and_handovers", no_metric_falls_over_kills_and_handovers),
     ("two_crashes_quarantine_beyond_the_keeper", two_crashes_quarantine_beyond_the_keeper),
     ("two_exits_quarantine", || drop(two_deaths_quarantine("exit,exit,normal"))),
     ("two_aborts_in_a_load_quarantine", || drop(two_deaths_quarantine("abort-loading,abort-loading,normal"))),
@@ -98,6 +99,39 @@ fn a_killed_engine_is_replaced_and_nobody_is_refused() {
     assert!(!keeper.path("state/journal.json").exists(), "a kill from outside blames nobody");
 }
 
+fn no_metric_falls_over_kills_and_handovers() {
+    const ANSWERS: &str = r#"hotbay_requests_total{module="shop/faulty",code="200"}"#;
+    const COUNT: &str = "hotbay_request_duration_seconds_count";
+    let mut keeper = Keeper::start("normal", |_| {});
+    for generation in 1..=7 {
+        keeper.await_engine(generation);
+        // Three of each engine, and one more of each before it.
+        let asked = 4 * generation - 1;
+        for _ in 0..3 {
+            keeper.client().ask_until_answered();
+        }
+        // Answers are as old as a tenth of a second.
+        keeper
+            .eventually("all answers are counted", |keeper| (keeper.metric(ANSWERS) == asked).then_some(()));
+        assert_eq!((keeper.metric(COUNT), keeper.metric("hotbay_requests_in_flight")), (asked, 0));
+        let pid = keeper.ask().unwrap().pid;
+        keeper.eventually("one more", |keeper| (keeper.metric(ANSWERS) == asked + 1).then_some(()));
+        match generation % 2 {
+            0 => keeper.signal(Signal::HUP),
+            _ => rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap(),
+        }
+        keeper.eventually("the engine is gone", |_| is_gone(pid).then_some(()));
+        assert!(keeper.metric(ANSWERS) > asked, "what the dead have counted stays");
+    }
+    keeper.await_engine(8);
+    let status: serde_json::Value = serde_json::from_str(&keeper.admin("/status.json")).unwrap();
+    let counts =
+        ["requests", "handovers", "engineCrashes", "engineStarts"].map(|name| &status["totals"][name]);
+    assert_eq!(counts, [28, 3, 4, 8], "{status}");
+    assert_eq!(status["crashes"][0]["story"], "died of SIGKILL, outside all modules");
+    assert_eq!(status["crashes"][0]["module"], serde_json::Value::Null, "a kill from outside blames nobody");
+}
+
 fn quarantined() -> Vec<(EntryKey, String)> {
     let (namespace, name) = MODULE.split_once('/').unwrap();
     vec![(EntryKey::new(namespace, name).unwrap(), format!("{FINGERPRINT:016x}"))]
@@ -123,7 +157,7 @@ fn two_deaths_quarantine(modes: &str) -> Keeper {
 fn two_crashes_quarantine_beyond_the_keeper() {
     let mut keeper = two_deaths_quarantine("crash,crash,normal");
     let message = &keeper.quarantined(3)[0].message;
-    assert_eq!(message, "ended two engines within a minute; the last one died of SIGABRT");
+    assert_eq!(message, "SIGABRT; it ended two engines within a minute");
     keeper.replace();
     keeper.eventually("the next keeper's first engine is told", |keeper| {
         keeper.told("policies").get(3).map(drop)

@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::handle::{Kind, State};
+use crate::handle::{Closed, Kind};
 
 fn open(kind: Kind) -> Handle {
-    handle::open(State::new(kind, Body::Whole(Bytes::new()), Mark::default())).unwrap()
+    handle::open(kind, Body::Whole(Bytes::new()), Mark::default()).unwrap()
 }
 
 fn response(body: Buf) -> Response {
@@ -86,7 +86,7 @@ fn what_a_module_must_not_say_is_refused_and_the_call_stays_open() {
     let mut honest = response(empty());
     (honest.n_headers, honest.headers) = (2, lies.as_ptr());
     assert_eq!(answer(call, &honest), abi::READY);
-    let Some(State { reply: Reply::Answered(answer), .. }) = handle::close(call) else {
+    let Some(Closed { reply: Reply::Answered(answer), .. }) = handle::close(call) else {
         panic!("it was answered")
     };
     assert_eq!(answer.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-a"]);

@@ -89,14 +89,18 @@ fn a_list_that_is_not_complete_removes_nothing() {
 }
 
 #[test]
-fn a_module_that_names_another_pool_leaves_the_first() {
+fn a_module_that_names_another_pool_leaves_the_first_once_the_other_has_it() {
     let mut world = World::new();
     world.serve("hello", "v1", &["/hello"]);
     world.took();
     world.apply("hello", |module| {
         module.spec.runtime_ref = Some(hotbay_api::RuntimeRef { name: "other".into(), namespace: None })
     });
-    assert_eq!(world.took(), ["remove hello"]);
+    assert_eq!(world.took(), Vec::<String>::new(), "there is no such pool, and hello is served on");
+    let other = world.pool("other");
+    world.handle(Event::Pool(Change::Applied(other)));
+    world.run();
+    assert_eq!(world.took()[1..], ["create hello", "remove hello"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ struct Case {
     refusal: Option<Refusal>,
     wanted: Option<Revision>,
     entry: Option<Entry>,
+    left_behind: Option<(PoolRef, &'static str)>,
     reports: Vec<Option<RuntimeReportFields>>,
     previous: Option<HandlerModuleStatus>,
     now: Time,
@@ -33,6 +34,7 @@ impl Case {
             refusal: None,
             wanted: Some(revision("a")),
             entry: Some(build::entry(&module("shop", "hello"), revision("a"), None).unwrap()),
+            left_behind: None,
             reports: vec![Some(report.clone()), Some(report)],
             previous: None,
             now: time(1),
@@ -80,6 +82,7 @@ impl Case {
             refusal: self.refusal.as_ref(),
             wanted: artifact.as_ref().zip(self.wanted.as_ref()),
             entry: entry.as_ref(),
+            left_behind: self.left_behind.as_ref().map(|(pool, revision)| (pool, *revision)),
             pods: &pods,
             handled_request: None,
             previous: self.previous.as_ref(),
@@ -209,10 +212,10 @@ fn a_new_generation_is_latched_anew() {
 #[test]
 fn a_failing_update_says_why_and_what_still_serves() {
     let mut case = Case::updated();
-    case.fail(0, Reason::StartFailed, Some("a"));
+    case.fail(0, Reason::LibcTooOld, Some("a"));
     assert_eq!(
         case.says()[2..],
-        ["Programmed=False StartFailed", "Ready=False StartFailed", "Stalled=True StartFailed"]
+        ["Programmed=False LibcTooOld", "Ready=False LibcTooOld", "Stalled=True LibcTooOld"]
     );
     let ending = format!("pod p0: it broke; still serving {}", revision("a").revision);
     assert_eq!(case.message(condition::READY), ending);
@@ -221,9 +224,18 @@ fn a_failing_update_says_why_and_what_still_serves() {
 
 #[test]
 fn a_failure_that_may_pass_is_reconciling() {
-    let mut case = Case::updated();
-    case.fail(0, Reason::Incomplete, None);
-    assert_eq!(case.says()[4..], ["Reconciling=True Incomplete"]);
+    let says = |reason: Reason| {
+        let mut case = Case::updated();
+        case.fail(0, reason, None);
+        case.says()[4..].join(" ")
+    };
+    for reason in [Reason::Incomplete, Reason::StartFailed, Reason::StartTimeout, Reason::NoSpace] {
+        assert_eq!(says(reason.clone()), format!("Reconciling=True {reason}"));
+    }
+    for reason in [Reason::WrongArchitecture, Reason::ProbeCrashed, Reason::ProbeTimeout, Reason::Quarantined]
+    {
+        assert_eq!(says(reason.clone()), format!("Stalled=True {reason}"));
+    }
 }
 
 #[test]
@@ -232,12 +244,12 @@ fn a_refused_update_names_what_still_serves() {
     case.generation = 2;
     case.wanted = None;
     case.refusal =
-        Some(Refusal::of_artifact(Reason::InvalidElf, "reg/hello:2 is no module").about(Digest::of(b"bad")));
+        Some(Refusal::of_module(Reason::InvalidElf, "reg/hello:2 is no module").about(Digest::of(b"bad")));
     assert_eq!(
         case.says(),
         [
-            "Accepted=True Succeeded",
-            "ArtifactReady=False InvalidElf",
+            "Accepted=False InvalidElf",
+            "ArtifactReady=True Succeeded",
             "Programmed=False InvalidElf",
             "Ready=False InvalidElf",
             "Stalled=True InvalidElf"
@@ -253,7 +265,7 @@ fn a_refused_update_names_what_still_serves() {
 #[test]
 fn a_tag_that_moved_to_a_bad_artifact_ends_ready_in_the_same_generation() {
     let mut case = Case::ready();
-    case.refusal = Some(Refusal::of_artifact(Reason::InvalidElf, "bad").about(Digest::of(b"bad")));
+    case.refusal = Some(Refusal::of_module(Reason::InvalidElf, "bad").about(Digest::of(b"bad")));
     assert_eq!(case.says()[3..], ["Ready=False InvalidElf", "Stalled=True InvalidElf"]);
 }
 
@@ -346,7 +358,7 @@ fn a_message_is_cut_and_still_ends_with_what_serves() {
     let mut case = Case::ready();
     case.generation = 2;
     case.wanted = None;
-    case.refusal = Some(Refusal::of_artifact(Reason::ConfigRejected, "é".repeat(40_000)));
+    case.refusal = Some(Refusal::of_module(Reason::ConfigRejected, "é".repeat(40_000)));
     let ready = case.message(condition::READY);
     assert!(ready.len() <= 1024, "{} bytes", ready.len());
     assert!(ready.ends_with(&format!("…; still serving {}", revision("a").revision)), "{ready}");
@@ -379,6 +391,9 @@ fn a_module_without_an_entry_has_no_programmed() {
         ["Accepted=False RuntimeNotFound", "Ready=False RuntimeNotFound", "Stalled=True RuntimeNotFound"]
     );
     assert_eq!(case.message(condition::READY), "no pool");
+    case.left_behind = Some(("hotbay/default".parse().unwrap(), "1.0@sha256:ab"));
+    let ending = "no pool; pool hotbay/default is still serving 1.0@sha256:ab";
+    assert_eq!(case.message(condition::READY), ending);
 }
 
 #[test]

@@ -77,7 +77,13 @@ impl Module {
     }
 
     /// Takes in how a job went, and when the next one is due. What was asked for before the last edit is of no interest.
-    pub fn done(&mut self, key: &EntryKey, job: &Job, result: Result<Prepared, Refusal>) {
+    pub fn done(
+        &mut self,
+        key: &EntryKey,
+        job: &Job,
+        result: Result<Prepared, Refusal>,
+        report: &LocalReport,
+    ) {
         if self.wanted != job.wanted || self.bytes != job.bytes {
             return;
         }
@@ -91,7 +97,7 @@ impl Module {
                 regular
             }
             Err(refusal) => {
-                self.say(key, &refusal);
+                self.say(key, &refusal, report);
                 let pause = RETRY_MIN.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
                 self.failures += 1;
                 match refusal.class {
@@ -104,15 +110,16 @@ impl Module {
         self.due = self.due.or(next);
     }
 
-    /// Says a refusal once.
-    pub fn say(&mut self, key: &EntryKey, refusal: &Refusal) {
+    /// Says a refusal once, and what serves by the runtime's report: what is in force may have failed there.
+    pub fn say(&mut self, key: &EntryKey, refusal: &Refusal, report: &LocalReport) {
         let words = refusal.to_string();
         if self.said.as_ref() == Some(&words) {
             return;
         }
-        let serving = self.in_force.as_ref().and_then(|entry| entry.wanted());
+        let reported = report.entries.iter().find(|entry| entry.key == *key);
+        let serving = reported.and_then(|entry| entry.serving.as_ref());
         let kept =
-            serving.map_or_else(String::new, |revision| format!("; still serving {}", revision.revision));
+            serving.map_or_else(String::new, |serving| format!("; still serving {}", serving.revision));
         tracing::warn!(module = %key, "failed: {words}{kept}");
         self.said = Some(words);
     }

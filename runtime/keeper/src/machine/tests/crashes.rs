@@ -126,11 +126,24 @@ fn a_program_that_cannot_be_started_is_tried_again() {
 #[test]
 fn the_second_death_by_one_revision_is_known_to_the_next_engine() {
     let mut story = Story::serving(TIMING);
-    assert_eq!(story.dies(1, crashed()), [spawn(2, Why::Crash)], "one strike is none");
+    let Suspect { key, fingerprint, .. } = suspect(3);
+    let message = "SIGSEGV at 0x8 during GET /crash (build sha256:ab12cd34ef56)".to_owned();
+    let note = CrashNote {
+        key: key.clone(),
+        fingerprint: fingerprint.clone(),
+        message: message.clone(),
+        hold_ms: 10_000,
+    };
+    let policy = ToEngine::Policy { quarantined: vec![], verified: vec![], crashed: vec![note] };
+    let next = Action::Spawn { generation: 2, why: Why::Crash, policy };
+    assert_eq!(
+        story.dies(1, crashed()),
+        [next],
+        "after one strike another revision goes first, if there is one"
+    );
     story.comes_up(2);
     story.pass_secs(50, 2);
-    let Suspect { key, fingerprint, .. } = suspect(3);
-    let message = "ended two engines within a minute; the last one died of SIGSEGV at address 0x8".into();
+    let message = format!("{message}; it ended two engines within a minute");
     let quarantined = [Quarantine { key, fingerprint, message }];
     let next = spawn_without(3, Why::Crash, &quarantined);
     assert_eq!(story.dies(2, crashed()), [Action::SaveJournal, next]);
@@ -191,7 +204,7 @@ fn a_probe_is_run_for_its_engine_and_a_pass_is_known_to_the_next_one() {
     let passed = ToEngine::Probed(hotbay_protocol::Probe { digest, outcome: outcome.clone() });
     let told = Action::Send { generation: 1, message: passed };
     assert_eq!(story.tell(Event::ProbeEnded { digest, outcome }), [told]);
-    let policy = ToEngine::Policy { quarantined: vec![], verified: vec![digest] };
+    let policy = ToEngine::Policy { quarantined: vec![], verified: vec![digest], crashed: vec![] };
     let next = Action::Spawn { generation: 2, why: Why::Crash, policy };
     assert_eq!(story.dies(1, killed()), [next]);
 }

@@ -1,0 +1,57 @@
+//! What needs no cluster.
+//!
+//! Each section is a file with one function; they run one after another, so that none disturbs another.
+
+mod copies;
+mod handovers;
+mod instructions;
+mod memory;
+mod profile;
+mod swaps;
+mod throughput;
+
+pub use self::copies::millis;
+use crate::report::Section;
+use crate::server::{Hotbay, Shipped, Under, entry};
+use crate::{Part, Wanted, wire};
+
+/// Everything that is wanted, in the order of RESULTS.md.
+pub fn run(shipped: &Shipped, wanted: &Wanted, done: &mut dyn FnMut(Section)) -> anyhow::Result<()> {
+    let quick = wanted.quick;
+    let mut costs = Vec::new();
+    if wanted.has(Part::Instructions) || wanted.has(Part::Throughput) {
+        let text = usual_answer(shipped)?;
+        if wanted.has(Part::Instructions) {
+            costs.push(instructions::measure(shipped, &text, quick)?);
+        }
+        if wanted.has(Part::Throughput) {
+            costs.push(throughput::measure(shipped, &text, quick)?);
+        }
+    }
+    if let Some(missed) = costs.iter_mut().find(|section| section.missed()) {
+        missed.set_profile(profile::measure(shipped)?);
+    }
+    costs.into_iter().for_each(&mut *done);
+    if wanted.has(Part::Copies) {
+        done(copies::measure(shipped, quick)?);
+    }
+    if wanted.has(Part::Handovers) {
+        done(handovers::measure(shipped, quick)?);
+    }
+    if wanted.has(Part::Swaps) {
+        done(swaps::measure(shipped, quick)?);
+    }
+    if wanted.has(Part::Memory) {
+        done(memory::measure(shipped)?);
+    }
+    Ok(())
+}
+
+/// What the module answers, which the others are told to answer too.
+fn usual_answer(shipped: &Shipped) -> anyhow::Result<String> {
+    let bytes = shipped.build(0)?;
+    let hello = (entry("hello", "/hello", &bytes)?, bytes);
+    let hotbay = Hotbay::start(shipped, &Under::default(), None, &[hello])?;
+    let body = wire::body(hotbay.server.address, "/hello")?;
+    Ok(String::from_utf8(body)?)
+}

@@ -1,0 +1,278 @@
+//! /metrics, in Prometheus' text format.
+//!
+//! Owns the names, their help and what labels they have; docs/metrics.md lists them, and a test compares. Counters are of all engines that this
+//! keeper had, so no handover and no crash makes one fall. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use hotbay_api::EntryState;
+use hotbay_protocol::{BUCKETS_NS, code_label};
+
+use super::{EngineFacts, Facts};
+use crate::procfs::Process;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Name, type and help of everything that is exported.
+const METRICS: &[(&str, &str, &str)] = &[
+    ("hotbay_build_info", "gauge", "Always 1; what runs is in the labels."),
+    ("hotbay_ready", "gauge", "1 if /readyz says so."),
+    (
+        "hotbay_requests_total",
+        "counter",
+        "Answers by module and status code; without a module, the engine's own.",
+    ),
+    ("hotbay_request_duration_seconds", "histogram", "From the request's head to the answer's."),
+    ("hotbay_requests_in_flight", "gauge", "Requests that are under way."),
+    ("hotbay_connections_cut_total", "counter", "Connections that did not end within an engine's drain."),
+    ("hotbay_modules", "gauge", "Entries of the bay by how far their wanted revision has come."),
+    ("hotbay_loads_total", "counter", "Revisions that engines prepared, by how that ended."),
+    ("hotbay_engines", "gauge", "Engines that live."),
+    ("hotbay_engine_starts_total", "counter", "Engines that were started, by why."),
+    ("hotbay_handovers_total", "counter", "Engines that took over from one that lived, by why."),
+    ("hotbay_handover_failures_total", "counter", "Handovers after which the old engine served on."),
+    (
+        "hotbay_engine_crashes_total",
+        "counter",
+        "Engines that ended unasked, by the module that is to blame, if one is.",
+    ),
+    (
+        "hotbay_quarantined_revisions",
+        "gauge",
+        "Revisions that are not loaded any more because they ended engines.",
+    ),
+    ("hotbay_images", "gauge", "Module images that engines have mapped; retired ones serve nobody."),
+    (
+        "process_cpu_seconds_total",
+        "counter",
+        "CPU time; the engines' is of all that there were, with their probes.",
+    ),
+    ("process_resident_memory_bytes", "gauge", "Resident memory."),
+    ("process_open_fds", "gauge", "Open descriptors."),
+    (
+        "process_start_time_seconds",
+        "gauge",
+        "Since when the process runs, in seconds since the epoch; of engines, the newest.",
+    ),
+];
+
+/// Writes the text.
+struct Text(String);
+
+type Labels<'l> = &'l [(&'l str, &'l str)];
+
+impl Text {
+    fn head(&mut self, name: &str) {
+        if let Some((_, kind, help)) = METRICS.iter().find(|(known, ..)| *known == name) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: Labels, value: impl Display) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let before = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{text}\"");
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+
+    /// One metric without labels.
+    fn single(&mut self, name: &str, value: impl Display) {
+        self.head(name);
+        self.sample(name, &[], value);
+    }
+
+    /// One metric with one label.
+    fn family<'t, V: Display>(
+        &mut self,
+        name: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'t str, V)>,
+    ) {
+        self.head(name);
+        for (text, value) in values {
+            self.sample(name, &[(label, text)], value);
+        }
+    }
+}
+
+/// Everything, as text.
+pub(super) fn render(facts: &Facts) -> String {
+    let mut text = Text(String::with_capacity(16 * 1024));
+    text.head("hotbay_build_info");
+    let version = env!("CARGO_PKG_VERSION");
+    let labels = [("version", version), ("abi", &facts.report.abi), ("platform", &facts.report.platform)];
+    text.sample("hotbay_build_info", &labels, 1);
+    text.single("hotbay_ready", u8::from(facts.ready));
+    requests(&mut text, facts);
+    modules(&mut text, facts);
+    engines(&mut text, facts);
+    processes(&mut text, facts);
+    text.0
+}
+
+fn requests(text: &mut Text, facts: &Facts) {
+    text.head("hotbay_requests_total");
+    for (module, counts) in &facts.tally.answers {
+        let module = module.as_ref().map(ToString::to_string).unwrap_or_default();
+        for (index, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            text.sample("hotbay_requests_total", &[("module", &module), ("code", &code_label(index))], count);
+        }
+    }
+    let name = "hotbay_request_duration_seconds";
+    text.head(name);
+    let durations = &facts.tally.durations;
+    let mut sum = 0;
+    for (bound_ns, count) in BUCKETS_NS.iter().zip(durations.buckets) {
+        sum += count;
+        let bound = seconds(*bound_ns).to_string();
+        text.sample(&format!("{name}_bucket"), &[("le", &bound)], sum);
+    }
+    text.sample(&format!("{name}_bucket"), &[("le", "+Inf")], durations.count());
+    text.sample(&format!("{name}_sum"), &[], seconds(durations.sum_ns));
+    text.sample(&format!("{name}_count"), &[], durations.count());
+    let in_flight: u64 = facts.engines.iter().map(|engine| engine.in_flight).sum();
+    text.single("hotbay_requests_in_flight", in_flight);
+    text.single("hotbay_connections_cut_total", facts.cut);
+}
+
+fn modules(text: &mut Text, facts: &Facts) {
+    let count = |state| facts.report.entries.iter().filter(|entry| entry.state == state).count();
+    let states =
+        [("active", EntryState::Active), ("pending", EntryState::Pending), ("failed", EntryState::Failed)];
+    text.family("hotbay_modules", "state", states.map(|(label, state)| (label, count(state))));
+    let loads = facts.tally.loads.iter().map(|(reason, count)| (reason.as_str(), *count));
+    text.family("hotbay_loads_total", "reason", with_zeros(&["Succeeded"], loads));
+    text.single("hotbay_quarantined_revisions", facts.quarantined);
+    let mapped: u64 = facts.engines.iter().map(|engine| engine.images.mapped).sum();
+    let retired: u64 = facts.engines.iter().map(|engine| engine.images.retired).sum();
+    let used = mapped.saturating_sub(retired);
+    text.family("hotbay_images", "state", [("used", used), ("retired", retired)]);
+}
+
+fn engines(text: &mut Text, facts: &Facts) {
+    let count = |stage| facts.engines.iter().filter(|engine| engine.stage == stage).count();
+    let stages = ["starting", "active", "draining"];
+    text.family("hotbay_engines", "stage", stages.map(|stage| (stage, count(stage))));
+    let starts = with_zeros(&["first", "crash", "reload", "wanted"], facts.starts.iter().copied());
+    text.family("hotbay_engine_starts_total", "why", starts);
+    let handovers = with_zeros(&["reload", "wanted"], facts.handovers.iter().copied());
+    text.family("hotbay_handovers_total", "why", handovers);
+    text.single("hotbay_handover_failures_total", facts.handover_failures);
+    text.head("hotbay_engine_crashes_total");
+    for (module, count) in &facts.crashes {
+        let module = module.as_ref().map(ToString::to_string).unwrap_or_default();
+        text.sample("hotbay_engine_crashes_total", &[("module", &module)], count);
+    }
+}
+
+fn processes(text: &mut Text, facts: &Facts) {
+    let engines = || facts.engines.iter().map(|engine: &EngineFacts| &engine.process);
+    let sum = |read: fn(&Process) -> Option<u64>| engines().filter_map(read).sum::<u64>();
+    let keeper = &facts.keeper;
+    let engine_cpu = engines().filter_map(|process| process.cpu_seconds).sum::<f64>()
+        + keeper.reaped_cpu_seconds.unwrap_or_default();
+    let cpu = [("keeper", keeper.cpu_seconds.unwrap_or_default()), ("engine", engine_cpu)];
+    text.family("process_cpu_seconds_total", "process", cpu);
+    let memory = |process: &Process| process.resident_bytes;
+    let memory = [("keeper", keeper.resident_bytes.unwrap_or_default()), ("engine", sum(memory))];
+    text.family("process_resident_memory_bytes", "process", memory);
+    let fds = |process: &Process| process.open_fds;
+    text.family(
+        "process_open_fds",
+        "process",
+        [("keeper", keeper.open_fds.unwrap_or_default()), ("engine", sum(fds))],
+    );
+    let newest = engines()
+        .filter_map(|process| process.start_time)
+        .fold(None, |newest: Option<f64>, start| Some(newest.map_or(start, |newest| newest.max(start))));
+    let started = [("keeper", keeper.start_time), ("engine", newest)];
+    let started = started.into_iter().filter_map(|(process, start)| Some((process, start?)));
+    text.family("process_start_time_seconds", "process", started);
+}
+
+/// `values`, and 0 for those of `labels` that have none: a series that is not there yet cannot be seen to rise.
+fn with_zeros<'l>(
+    labels: &[&'l str],
+    values: impl Iterator<Item = (&'l str, u64)>,
+) -> impl Iterator<Item = (&'l str, u64)> {
+    let mut all: BTreeMap<&str, u64> = labels.iter().map(|label| (*label, 0)).collect();
+    all.extend(values);
+    all.into_iter()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of 104 days is still exact to the nanosecond")]
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hotbay_api::EntryKey;
+    use hotbay_protocol::{Durations, Tally};
+
+    use super::*;
+
+    /// The names that a text declares.
+    fn declared(text: &str) -> Vec<String> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn everything_is_declared_once_and_nothing_else() {
+        let text = render(&Facts::default());
+        let declared = declared(&text);
+        let names: BTreeSet<_> = METRICS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+        assert_eq!(declared.len(), names.len(), "{text}");
+        assert_eq!(declared.into_iter().collect::<BTreeSet<_>>(), names);
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+            assert!(names.contains(name) || family.is_some_and(|name| names.contains(name)), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_docs_list_exactly_what_is_exported() {
+        let docs =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+        let (_, section) = docs.split_once("\n## Runtime\n").expect("there is a section for the runtime");
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+        let documented: BTreeSet<_> = rows.map(|row| row.split(['`', '{']).next().unwrap()).collect();
+        assert_eq!(documented, METRICS.iter().map(|(name, ..)| *name).collect());
+    }
+
+    #[test]
+    fn counts_are_told_by_module_and_code_and_buckets_add_up() {
+        let mut counts = [0; 32];
+        (counts[0], counts[31]) = (7, 1);
+        let mut buckets = [0; BUCKETS_NS.len() + 1];
+        (buckets[0], buckets[15]) = (5, 3);
+        let tally = Tally {
+            answers: [(EntryKey::new("shop", "hello").ok(), counts)].into(),
+            durations: Durations { buckets, sum_ns: 1_500_000_000 },
+            ..Tally::default()
+        };
+        let text = render(&Facts { tally, ..Facts::default() });
+        for line in [
+            r#"hotbay_requests_total{module="shop/hello",code="200"} 7"#,
+            r#"hotbay_requests_total{module="shop/hello",code="5xx"} 1"#,
+            r#"hotbay_request_duration_seconds_bucket{le="0.0001"} 5"#,
+            r#"hotbay_request_duration_seconds_bucket{le="10"} 5"#,
+            r#"hotbay_request_duration_seconds_bucket{le="+Inf"} 8"#,
+            "hotbay_request_duration_seconds_sum 1.5",
+            r#"hotbay_engine_starts_total{why="crash"} 0"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}

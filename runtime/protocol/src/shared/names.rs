@@ -1,0 +1,81 @@
+//! What rows and instances are called.
+//!
+//! Owns the rows of names. A row is named once, before anything points to it; its instances are the last few that were prepared.
+
+use std::sync::atomic::Ordering;
+
+use hotbay_api::EntryKey;
+
+use super::{EngineMemory, MAX_MODULES, NAMES, ROWS_NAMED};
+
+/// In a row: the key's length in bytes, its text (127 bytes at most), then pairs of an instance's fingerprint and its build's digest.
+pub(super) const ROW: usize = 32;
+const KEY: usize = 1;
+const KEY_WORDS: usize = 17;
+const INSTANCES: usize = 18;
+/// The wanted one, the last good one, and those that came before them.
+const MAX_INSTANCES: usize = 7;
+
+impl EngineMemory {
+    /// Names module row `row` (1 and up). Must be done before a slot names the row.
+    pub fn name_module(&self, row: usize, key: &EntryKey) {
+        let text = key.to_string();
+        let row = row.min(MAX_MODULES - 1);
+        let at = NAMES + row * ROW;
+        for (index, chunk) in text.as_bytes().chunks(8).take(KEY_WORDS).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.words[at + KEY + index].store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+        self.words[at].store(text.len() as u64, Ordering::Release);
+        self.words[ROWS_NAMED].fetch_max(row as u64 + 1, Ordering::Release);
+    }
+
+    /// The module of row `row`.
+    pub fn module(&self, row: usize) -> Option<EntryKey> {
+        let at = NAMES + row.min(MAX_MODULES - 1) * ROW;
+        let length = usize::try_from(self.words[at].load(Ordering::Acquire)).ok()?;
+        let bytes: Vec<u8> = (0..KEY_WORDS)
+            .flat_map(|index| self.words[at + KEY + index].load(Ordering::Relaxed).to_le_bytes())
+            .take(length)
+            .collect();
+        let text = String::from_utf8(bytes).ok()?;
+        let (namespace, name) = text.split_once('/')?;
+        EntryKey::new(namespace, name).ok()
+    }
+
+    /// One more than the last row that was named.
+    pub(super) fn rows(&self) -> usize {
+        let named = usize::try_from(self.words[ROWS_NAMED].load(Ordering::Acquire)).unwrap_or(0);
+        named.clamp(1, MAX_MODULES)
+    }
+
+    /// Says of which build (by the first eight bytes of its digest) an instance of module `row` is. To be done before its code is loaded.
+    pub fn name_instance(&self, row: usize, fingerprint: u64, digest: u64) {
+        if row == 0 || row >= MAX_MODULES {
+            return;
+        }
+        let pair = |index: usize| NAMES + row * ROW + INSTANCES + index * 2;
+        let known = |index: &usize| self.words[pair(*index)].load(Ordering::Relaxed) == fingerprint;
+        let at = (0..MAX_INSTANCES).find(known).unwrap_or_else(|| {
+            for index in (1..MAX_INSTANCES).rev() {
+                for word in [0, 1] {
+                    let newer = self.words[pair(index - 1) + word].load(Ordering::Relaxed);
+                    self.words[pair(index) + word].store(newer, Ordering::Relaxed);
+                }
+            }
+            0
+        });
+        self.words[pair(at)].store(fingerprint, Ordering::Relaxed);
+        self.words[pair(at) + 1].store(digest, Ordering::Release);
+    }
+
+    /// The first twelve hex digits of the digest of an instance's build; empty if nobody said.
+    pub(super) fn instance_digest(&self, row: usize, fingerprint: u64) -> String {
+        let at = NAMES + row.min(MAX_MODULES - 1) * ROW + INSTANCES;
+        let pairs = (0..MAX_INSTANCES).map(|index| at + index * 2);
+        let found = pairs.into_iter().find(|&at| self.words[at].load(Ordering::Acquire) == fingerprint);
+        let digest = found.map_or(0, |at| self.words[at + 1].load(Ordering::Acquire));
+        if digest == 0 { String::new() } else { format!("{digest:016x}")[..12].to_owned() }
+    }
+}

@@ -1,0 +1,64 @@
+//! One thread's slot: whose code it runs.
+//!
+//! Owns the order of the stores. Relaxed stores and no clock: this is on the path of every request.
+
+use std::sync::atomic::Ordering;
+
+use hotbay_sys::memory::SharedWords;
+
+use super::SLOTS;
+
+/// A cache line, so that no two threads write to one.
+pub(super) const WORDS: usize = 8;
+
+/// One thread's slot: says which module's code it runs, with relaxed stores and no clock.
+#[derive(Clone, Debug)]
+pub struct CallSlot {
+    words: SharedWords,
+    at: usize,
+}
+
+impl CallSlot {
+    pub(super) fn new(words: SharedWords, index: usize) -> Self {
+        Self { words, at: SLOTS + index * WORDS }
+    }
+
+    /// Says that this thread enters the code of module `row`, instance `fingerprint`, for call `handle`.
+    /// Calls may nest: give what this returns to [`Self::leave`].
+    pub fn enter(&self, row: u64, fingerprint: u64, handle: u64) -> [u64; 4] {
+        let Some(words) = self.words.get(self.at..self.at + 4) else { return [0; 4] };
+        let before = [0, 1, 2, 3].map(|index: usize| words[index].load(Ordering::Relaxed));
+        // Even while the fields change, so that a crash between two stores names nobody rather than the wrong one.
+        let sequence = (before[0] + 2) & !1;
+        words[0].store(sequence, Ordering::Relaxed);
+        words[1].store(row, Ordering::Relaxed);
+        words[2].store(fingerprint, Ordering::Relaxed);
+        words[3].store(handle, Ordering::Relaxed);
+        words[0].store(sequence + 1, Ordering::Release);
+        before
+    }
+
+    /// Says that the code entered last was left.
+    pub fn leave(&self, before: [u64; 4]) {
+        let Some(words) = self.words.get(self.at..self.at + 4) else { return };
+        let sequence = (words[0].load(Ordering::Relaxed) + 2) & !1;
+        words[0].store(sequence, Ordering::Relaxed);
+        if before[0] % 2 == 1 {
+            for (word, value) in words.iter().zip(before).skip(1) {
+                word.store(value, Ordering::Relaxed);
+            }
+            words[0].store(sequence + 1, Ordering::Release);
+        }
+    }
+
+    /// Row and fingerprint of the code that the thread is in.
+    pub(super) fn occupant(&self) -> Option<(u64, u64)> {
+        let word = |index: usize| self.words[self.at + index].load(Ordering::Acquire);
+        (word(0) % 2 == 1).then(|| (word(1), word(2)))
+    }
+
+    /// Takes the mark away from a thread that will not do so itself.
+    pub(super) fn forget_row(&self) {
+        self.words[self.at + 1].store(0, Ordering::Release);
+    }
+}
