@@ -209,7 +209,7 @@ impl Default for PoolLimits {
             max_artifact_size: ByteSize::mib(64),
             // A ConfigMap holds 1 MiB, but each is also read by every pod and kept by etcd: 1,000 pods that read 259 KiB are 259 MiB out of
             // the API server for one swap. A small Rust module takes 170 KiB; larger ones come from the blob service.
-            inline_blob_max: ByteSize::kib(192),
+            inline_blob_max: ByteSize::kib(256),
             inline_blob_total: ByteSize::mib(64),
         }
     }

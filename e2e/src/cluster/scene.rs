@@ -89,6 +89,9 @@ impl Scene {
     /// Ends the test's namespace, and waits until none of its modules is left in the pool.
     pub async fn close(&self) {
         let namespaces = Api::<Namespace>::all(self.cluster.client.clone());
+        let modules = Api::<HandlerModule>::namespaced(self.cluster.client.clone(), &self.namespace);
+        // Deleted by name of their kind as well: after an outage Kubernetes' own controllers may leave a namespace's contents alone for minutes.
+        drop(modules.delete_collection(&DeleteParams::default(), &ListParams::default()).await);
         // The test may have ended it itself.
         drop(namespaces.delete(&self.namespace, &DeleteParams::default()).await);
         wait_for("the entries of the test's modules are gone", async || match &self.entry_maps().await[..] {

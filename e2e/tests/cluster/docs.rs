@@ -49,17 +49,23 @@ async fn the_api_server_takes_every_example() {
 #[tokio::test]
 async fn the_quick_start_ends_with_a_module_on_the_cluster() {
     let hotbay = tokio::task::spawn_blocking(shipped::hotbay).await.expect("it is built");
-    // An earlier run may have ended half-way.
-    let args = ["delete", "handlermodule", "greeter", "--namespace=default", "--ignore-not-found"];
-    kubectl(&args, "").await.expect("what is left over can be deleted");
-    let mut reader = Reader::new(&hotbay, true);
-    let done = reader.follow("docs/quick-start.md").await;
-    assert!(done > 15, "only {done} blocks did something");
+    scene("quick-start", async |_scene: &Scene| {
+        // An earlier run may have ended half-way.
+        let args = ["delete", "handlermodule", "greeter", "--namespace=default", "--ignore-not-found"];
+        kubectl(&args, "").await.expect("what is left over can be deleted");
+        let mut reader = Reader::new(&hotbay, true);
+        let done = reader.follow("docs/quick-start.md").await;
+        assert!(done > 15, "only {done} blocks did something");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_checks_of_the_operations_page_pass() {
     let hotbay = tokio::task::spawn_blocking(shipped::hotbay).await.expect("it is built");
-    let mut reader = Reader::new(&hotbay, true);
-    assert!(reader.follow("docs/operations.md").await > 0, "no block did anything");
+    scene("operations", async |_scene: &Scene| {
+        let mut reader = Reader::new(&hotbay, true);
+        assert!(reader.follow("docs/operations.md").await > 0, "no block did anything");
+    })
+    .await;
 }

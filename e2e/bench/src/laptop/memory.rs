@@ -112,11 +112,7 @@ fn mapped(smaps: &str, file: &Path) -> Mapped {
             inside = line.ends_with(&*file);
             continue;
         }
-        let Some(kib) =
-            value.trim().strip_suffix(" kB").and_then(|text| text.parse::<f64>().ok()).filter(|_| inside)
-        else {
-            continue;
-        };
+        let Some(kib) = kib(value).filter(|_| inside) else { continue };
         match name {
             "Rss" => sum.resident += kib,
             "Private_Dirty" => {
@@ -142,5 +138,10 @@ mod tests {
         let expected = Mapped { resident: 108.0, private: 102.0, dirty: 12.0 };
         assert_eq!(mapped(smaps, Path::new("/stage/sha256-aa")), expected);
         assert_eq!(mapped(smaps, Path::new("/stage/sha256-bb")), Mapped::default());
+        let lines = parts(smaps);
+        assert_eq!(
+            lines.lines().skip(1).map(str::trim).collect::<Vec<_>>(),
+            ["500 KiB  memory without a name: heap, stacks", "108 KiB  sha256-aa"]
+        );
     }
 }
