@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Waits until every pod that is there was started again, is ready and answers `path` with `text`.
 async fn serves_again(scene: &Scene, path: &str, text: &str) {
     wait_for(&format!("every pod answers GET {path} with {text:?} after the reboot"), async || {
-        let pods = scene.cluster.pod_objects().await;
+        let pods = scene.cluster.try_pod_objects().await.map_err(|error| error.to_string())?;
         for pod in &pods {
             let restarts = container(pod, "runtime").map_or(0, |status| status.restart_count);
             let before =

@@ -73,11 +73,19 @@ fn words(outcome: Result<Answer, crate::http::Trouble>) -> String {
 impl Cluster {
     /// The runtime pods as the API server has them.
     pub async fn pod_objects(&self) -> Vec<Pod> {
+        self.try_pod_objects().await.expect("pods can be listed")
+    }
+
+    /// The same, while the API server may be away.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn try_pod_objects(&self) -> kube::Result<Vec<Pod>> {
         let labels = format!("app.kubernetes.io/name=hotbay-runtime,hotbay.dev/pool={POOL}");
         let pods = self.api::<Pod>(POOL_NAMESPACE).list(&ListParams::default().labels(&labels)).await;
-        let mut pods = pods.expect("pods can be listed").items;
+        let mut pods = pods?.items;
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
-        pods
+        Ok(pods)
     }
 
     /// How often a container of a pod was started again, and whether the pod is ready.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hotbay_api::condition;
 use hotbay_api::names::labels;
+use hotbay_e2e::cluster::node::control;
 use hotbay_e2e::cluster::pods::is_ready;
 use hotbay_e2e::cluster::scene::{Scene, scene_alone};
 use hotbay_e2e::cluster::{OPERATOR_NAMESPACE, POOL_NAMESPACE};
@@ -140,7 +141,9 @@ async fn an_engine_that_dies_while_there_is_no_api_server_is_replaced() {
         assert!(hit.failed() == hit.socket_errors && cut <= CONNECTIONS, "only what was under way: {hit:?}");
 
         edits_still_arrive(scene).await;
-        // The namespace's end is Kubernetes' own work, and its controllers take their time after an outage.
+        // Kubernetes' own controllers pause as long as the outage was; anew, they remove the namespaces of later tests in time.
+        control(state, "stop", "kube-controller-manager").await;
+        control(state, "start", "kube-controller-manager").await;
         scene.delete("hello").await;
         scene.answers(&scene.path(), 404).await;
     })
