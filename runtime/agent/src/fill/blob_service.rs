@@ -145,21 +145,30 @@ impl BlobService {
 }
 
 /// Writes the body down on a thread of its own, which also hashes it.
+///
+/// Comes back when that thread has ended, however the transfer went: what it leaves of a failure is gone by then, and the next try has the disk to itself.
 async fn receive(answer: Response<Incoming>, blob: IncomingBlob) -> Result<(), Failure> {
     let (pieces_tx, pieces_rx) = mpsc::channel(PIECES);
     let writing = tokio::task::spawn_blocking(move || write(blob, pieces_rx));
-    let mut body = answer.into_body();
-    // If this breaks off the writer ends with too few bytes, and nothing enters the bay.
+    let forwarded = forward(answer.into_body(), pieces_tx).await;
+    match (forwarded, writing.await?) {
+        (_, Ok(())) => Ok(()),
+        // The writer then only knows that it has too few bytes.
+        (Err(failure), Err(_)) => Err(failure),
+        (Ok(()), Err(error)) => Err(error.into()),
+    }
+}
+
+async fn forward(mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> Result<(), Failure> {
     while let Some(frame) = next(&mut body).await? {
         if let Ok(piece) = frame.into_data()
-            && pieces_tx.send(piece).await.is_err()
+            && pieces.send(piece).await.is_err()
         {
             // The writing failed, and says why.
             break;
         }
     }
-    drop(pieces_tx);
-    Ok(writing.await??)
+    Ok(())
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Failure> {
