@@ -21,8 +21,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::cargo::workspace;
 use crate::laptop::free_address;
-use crate::modules::workspace;
 use crate::wait::wait_for;
 
 /// A code block.

@@ -10,6 +10,7 @@
 )]
 
 pub mod broken;
+pub mod cargo;
 pub mod cluster;
 pub mod docs;
 pub mod http;

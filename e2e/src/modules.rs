@@ -4,11 +4,11 @@
 //! run at the same time from building over each other; a built file is replaced by rename only.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+
+use crate::cargo;
 
 /// `hello` that answers `Hello from Hotbay <version>`.
 pub fn hello(version: &str) -> PathBuf {
@@ -87,31 +87,18 @@ const SMALL: [(&str, &str); 4] = [
 ];
 
 fn cargo_build(variant: &Variant, folder: &Path) {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", variant.example, "--features", variant.features]);
-    command.current_dir(workspace()).env("CARGO_TARGET_DIR", folder).envs(SMALL);
-    if variant.text.is_empty() {
-        command.env_remove("HOTBAY_HELLO_TEXT");
-    } else {
-        command.env("HOTBAY_HELLO_TEXT", variant.text);
-    }
-    let output = command.output().expect("cargo can be started");
-    assert!(output.status.success(), "cargo: {}", String::from_utf8_lossy(&output.stderr));
+    cargo::build(|command| {
+        command.args(["--package", variant.example, "--features", variant.features]);
+        command.env("CARGO_TARGET_DIR", folder).envs(SMALL);
+        if variant.text.is_empty() {
+            command.env_remove("HOTBAY_HELLO_TEXT")
+        } else {
+            command.env("HOTBAY_HELLO_TEXT", variant.text)
+        }
+    });
 }
 
 /// Where built and broken modules lie.
 pub(crate) fn target_folder() -> PathBuf {
-    let usual = || workspace().join("target");
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(usual, |folder| workspace().join(folder))
-        .join("test-modules")
-}
-
-/// The workspace's folder.
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("this crate is in a folder of the workspace")
-        .to_owned()
+    cargo::target().join("test-modules")
 }

@@ -14,9 +14,9 @@ use tokio::process::{Child, Command};
 
 use super::outage::always;
 use super::{Cluster, OPERATOR_NAMESPACE, registry};
+use crate::cargo;
 use crate::http::get;
 use crate::laptop::free_address;
-use crate::modules::workspace;
 use crate::wait::wait_for;
 
 /// The cluster's operator: its Deployment and its account.
@@ -115,12 +115,7 @@ impl OwnOperator {
 
 /// The operator's program, built from source if need be.
 async fn binary() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--locked", "--package", "hotbay-operator"]).current_dir(workspace());
-    let output = command.stdin(Stdio::null()).output().await.expect("cargo can be started");
-    assert!(output.status.success(), "cargo: {}", String::from_utf8_lossy(&output.stderr));
-    let usual = || workspace().join("target");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(usual, |folder| workspace().join(folder));
-    target.join("debug/hotbay-operator")
+    let build = || cargo::build(|command| command.args(["--locked", "--package", "hotbay-operator"]));
+    tokio::task::spawn_blocking(build).await.expect("it is built");
+    cargo::target().join("debug/hotbay-operator")
 }

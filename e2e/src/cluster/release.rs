@@ -11,7 +11,7 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::process::Command;
 
 use super::{run, say};
-use crate::modules::workspace;
+use crate::cargo::workspace;
 
 /// A release.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ mod values;
 
 use std::process::Command;
 
-use hotbay_e2e::modules::workspace;
+use hotbay_e2e::cargo::workspace;
 use serde::de::DeserializeOwned;
 
 /// What `helm template` makes of a chart's template, in the namespace `hotbay-test`; or its complaint.

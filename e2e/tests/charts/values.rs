@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hotbay_e2e::modules::workspace;
+use hotbay_e2e::cargo::workspace;
 use serde_json::Value;
 
 use super::render;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hotbay_api::names::{blob_config_map, labels};
 use hotbay_api::{Digest, HandlerModule, Platform, condition};
 use hotbay_artifact::oci::Form;
+use hotbay_e2e::cargo::workspace;
 use hotbay_e2e::cluster::scene::{Scene, current, scene, scene_alone};
 use hotbay_e2e::cluster::{POOL_NAMESPACE, kubectl, say};
 use hotbay_e2e::modules;
@@ -18,7 +19,7 @@ const HELLO: &str = "Hello from Hotbay first\n";
 
 /// The file of the quick start, in the test's namespace.
 fn hello_module(scene: &Scene) -> HandlerModule {
-    let file = modules::workspace().join("plugins/examples/hello/hello-module.yaml");
+    let file = workspace().join("plugins/examples/hello/hello-module.yaml");
     let yaml = std::fs::read_to_string(file).expect("the example is there");
     let mut module: HandlerModule = serde_yaml::from_str(&yaml).expect("the example is a HandlerModule");
     module.metadata.namespace = Some(scene.namespace.clone());

@@ -9,6 +9,8 @@ mod pools;
 mod routes;
 mod sources;
 
+use std::path::{Path, PathBuf};
+
 use hotbay_api::{ConditionStatus, HandlerModule, Reason, condition};
 use hotbay_e2e::cluster::scene::{Scene, current, scene};
 use hotbay_e2e::modules;
@@ -110,4 +112,18 @@ async fn every_pod_reports(scene: &Scene, reason: &Reason, served: &str) {
 
 pub fn reference(scene: &Scene, name: &str) -> Value {
     json!({"source": {"oci": {"reference": scene.reference(name)}}})
+}
+
+/// A module's reference comes to lead to this file.
+async fn file(name: &str, file: &Path, expected: Refused<'_>) {
+    let edit = async |scene: &Scene| {
+        scene.push("hello:broken", file).await;
+        reference(scene, "hello:broken")
+    };
+    refuses(name, edit, expected).await;
+}
+
+/// What the broken files are made of.
+fn hello() -> PathBuf {
+    modules::hello("1.0")
 }

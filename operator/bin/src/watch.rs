@@ -3,13 +3,12 @@
 //! Owns how each kind is watched and reduced. A watch that fails backs off and starts again by itself; an object that cannot be read is
 //! named in a warning and otherwise left as it was. Must not decide.
 
-mod patience;
-
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use hotbay_api::names::labels;
 use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport, chain};
+use hotbay_watch::patient;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, ObjectMeta, PartialObjectMeta};
@@ -22,7 +21,6 @@ use tokio::sync::mpsc;
 use crate::index::{Change, Event};
 use crate::metrics::Metrics;
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
-use patience::patient;
 
 /// Where events go, and where what a watch does is counted.
 #[derive(Clone)]

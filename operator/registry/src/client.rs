@@ -274,7 +274,10 @@ impl Source for Client {
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result,
-        Err(_) => Err(Fault::unreachable(format!("it took longer than {} s", limit.as_secs()))),
+        Err(_) => Err(Fault::unreachable(format!(
+            "the operation timed out: it took longer than {} s",
+            limit.as_secs()
+        ))),
     }
 }
 

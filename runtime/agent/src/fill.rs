@@ -6,7 +6,6 @@
 mod blob_service;
 mod config_map;
 mod fetch;
-mod patience;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -18,6 +17,7 @@ use anyhow::Context as _;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use hotbay_api::{Digest, Entry, EntryKey, Platform, Trouble, labels};
 use hotbay_bay::{Options, Reader, Swept, WriteError, Writer};
+use hotbay_watch::patient;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::runtime::watcher;
@@ -26,7 +26,6 @@ use tokio::task::JoinSet;
 
 use crate::timer::sleep_until;
 pub use blob_service::{BlobService, BlobsUrl};
-use patience::patient;
 pub use plan::KnownEntry;
 use plan::{Action, Plan};
 

@@ -3,6 +3,7 @@
 //! Owns the parsing of /proc. What cannot be read is absent, never a guess: a process may be gone by the time it is looked at.
 
 use std::fs;
+use std::sync::OnceLock;
 
 /// The kernel tells times in hundredths of a second, on every architecture that we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -29,12 +30,11 @@ impl Process {
         let stat = text("stat");
         let field = |number| stat_field(&stat, number);
         let sum = |one, other| Some((field(one)? + field(other)?) / TICKS_PER_SECOND);
-        let boot = fs::read_to_string("/proc/stat").ok().and_then(|all| boot_time(&all));
         Self {
             resident_bytes: resident(&text("status")),
             cpu_seconds: sum(14, 15),
             reaped_cpu_seconds: sum(16, 17),
-            start_time: boot.zip(field(22)).map(|(boot, ticks)| boot + ticks / TICKS_PER_SECOND),
+            start_time: booted().zip(field(22)).map(|(boot, ticks)| boot + ticks / TICKS_PER_SECOND),
             open_fds: fs::read_dir(format!("/proc/{pid}/fd")).ok().map(|fds| fds.count() as u64),
         }
     }
@@ -44,6 +44,12 @@ impl Process {
 fn stat_field(stat: &str, number: usize) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split(' ').nth(number.checked_sub(3)?)?.trim().parse().ok()
+}
+
+/// When the machine was started, read once: the file grows with processors and interrupts, the line stays.
+fn booted() -> Option<f64> {
+    static BOOTED: OnceLock<Option<f64>> = OnceLock::new();
+    *BOOTED.get_or_init(|| fs::read_to_string("/proc/stat").ok().and_then(|all| boot_time(&all)))
 }
 
 fn boot_time(stat: &str) -> Option<f64> {

@@ -174,10 +174,10 @@ fn clean(byte: u8) -> char {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn memory() -> EngineMemory {
+    pub(crate) fn memory() -> EngineMemory {
         let fd = hotbay_sys::memory::create("test", ENGINE_MEMORY_WORDS).unwrap();
         EngineMemory::new(SharedWords::map(&fd).unwrap()).unwrap()
     }

@@ -1,29 +1,14 @@
 //! Files that are no modules, and specs that do not fit: Accepted is False, and no pod hears of them.
 
-use std::path::Path;
-
 use hotbay_api::{ConditionStatus, Reason, condition};
 use hotbay_e2e::cluster::scene::{Scene, current};
 use hotbay_e2e::{broken, modules};
 use serde_json::json;
 
-use super::{Refused, Says, reference, refuses};
+use super::{Refused, Says, file, hello, refuses};
 
 fn unfit<'t>(reason: Reason, words: &'t [&'t str]) -> Refused<'t> {
     Refused { reason, condition: condition::ACCEPTED, says: Says::Stalled, words }
-}
-
-/// A module's reference comes to lead to this file.
-async fn file(name: &str, file: &Path, expected: Refused<'_>) {
-    let edit = async |scene: &Scene| {
-        scene.push("hello:broken", file).await;
-        reference(scene, "hello:broken")
-    };
-    refuses(name, edit, expected).await;
-}
-
-fn hello() -> std::path::PathBuf {
-    modules::hello("1.0")
 }
 
 #[tokio::test]

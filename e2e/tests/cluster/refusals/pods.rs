@@ -1,29 +1,14 @@
 //! What only a pod can find out: Programmed is False, and every pod's report says why.
 
-use std::path::Path;
-
 use hotbay_api::{Reason, condition};
 use hotbay_e2e::cluster::scene::Scene;
 use hotbay_e2e::{broken, modules};
 use serde_json::{Value, json};
 
-use super::{Refused, Says, reference, refuses};
+use super::{Refused, Says, file, hello, reference, refuses};
 
 fn fails<'t>(reason: Reason, says: Says, words: &'t [&'t str]) -> Refused<'t> {
     Refused { reason, condition: condition::PROGRAMMED, says, words }
-}
-
-/// A module's reference comes to lead to this file.
-async fn file(name: &str, file: &Path, expected: Refused<'_>) {
-    let edit = async |scene: &Scene| {
-        scene.push("hello:broken", file).await;
-        reference(scene, "hello:broken")
-    };
-    refuses(name, edit, expected).await;
-}
-
-fn hello() -> std::path::PathBuf {
-    modules::hello("1.0")
 }
 
 #[tokio::test]

@@ -54,6 +54,11 @@ impl Budget {
         budget
     }
 
+    /// Whether the namespace holds this blob.
+    pub(super) fn is_stored(&self, digest: &Digest) -> bool {
+        self.stored.contains_key(digest)
+    }
+
     fn count(&mut self, digest: Digest, bytes: u64) {
         if self.counted.insert(digest) {
             self.bytes += bytes;
@@ -91,7 +96,7 @@ impl Index {
         let fitting = candidate.sizes.iter().filter(|(digest, bytes)| budget.take(*digest, *bytes));
         let fitting: Vec<Digest> = fitting.map(|(digest, _)| *digest).collect();
         let missing: BTreeSet<Digest> =
-            fitting.into_iter().filter(|digest| !budget.stored.contains_key(digest)).collect();
+            fitting.into_iter().filter(|digest| !budget.is_stored(digest)).collect();
         if missing.is_empty() {
             look_up.forget_bytes();
             return true;

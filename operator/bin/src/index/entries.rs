@@ -85,7 +85,7 @@ impl Index {
                 continue;
             };
             let stored = self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions);
-            match self.plan_entry(view, key.clone(), &module, candidate) {
+            match self.plan_entry(view, &budget, key.clone(), &module, candidate) {
                 Ok(plan) => planned.extend(plan.map(|plan| Planned { waits: !stored, ..plan })),
                 Err(refusal) => drop(view.refused.insert(key, refusal)),
             }
@@ -102,6 +102,7 @@ impl Index {
     fn plan_entry(
         &self,
         view: &View,
+        budget: &Budget,
         key: EntryKey,
         module: &HandlerModule,
         candidate: Candidate,
@@ -110,11 +111,8 @@ impl Index {
         let was_ready = own.is_some_and(|stored| self.was_ready(module, stored));
         let mut origins = own.map(|stored| stored.origins.clone()).unwrap_or_default();
         origins.extend(candidate.origins());
-        let blobs = self.stored_blobs(&view.pool.namespace);
         let can_be_had = |good: &Revision| {
-            good.blobs
-                .iter()
-                .all(|blob| blobs.contains_key(&blob.digest) || origins.contains_key(&blob.digest))
+            good.blobs.iter().all(|blob| budget.is_stored(&blob.digest) || origins.contains_key(&blob.digest))
         };
         // Without its blob there is nothing to go back to, and pods that start would wait for it.
         let own = own.and_then(|stored| stored.entry.as_ref());

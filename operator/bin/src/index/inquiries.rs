@@ -64,7 +64,7 @@ impl Index {
         }
         // A reference that was looked up is the likeliest to be there still.
         let candidates = self.look_ups.values().filter_map(LookUp::candidate);
-        let looked_up = candidates.filter_map(|candidate| candidate.origins().remove(digest));
+        let looked_up = candidates.filter_map(|candidate| candidate.origin(digest));
         let (mut origins, mut bytes) = (Vec::new(), 0);
         for stored in naming {
             origins.extend(stored.origins.get(digest).cloned());

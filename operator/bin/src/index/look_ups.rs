@@ -99,14 +99,19 @@ pub struct Candidate {
 impl Candidate {
     /// Where its blobs come from.
     pub fn origins(&self) -> Origins {
+        let blobs = self.revision.blobs.iter().map(|blob| blob.digest);
+        blobs.filter_map(|digest| Some((digest, self.origin(&digest)?))).collect()
+    }
+
+    /// Where this blob comes from, if it is one of its.
+    pub fn origin(&self, blob: &Digest) -> Option<Origin> {
         let ArtifactStatus { reference, digest, .. } = &self.artifact;
-        let sizes: BTreeMap<Digest, u64> = self.sizes.iter().copied().collect();
-        let origin = |blob| Origin {
+        let size = self.sizes.iter().find(|(sized, _)| sized == blob);
+        self.revision.blobs.iter().any(|own| own.digest == *blob).then(|| Origin {
             reference: reference.clone(),
             artifact: *digest,
-            compressed_bytes: sizes.get(blob).copied(),
-        };
-        self.revision.blobs.iter().map(|blob| (blob.digest, origin(&blob.digest))).collect()
+            compressed_bytes: size.map(|(_, bytes)| *bytes),
+        })
     }
 }
 

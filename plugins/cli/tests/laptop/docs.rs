@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use hotbay_api::{HandlerModule, RuntimePool, RuntimeReport};
+use hotbay_e2e::cargo::workspace;
 use hotbay_e2e::docs::{Block, Reader, page, pages};
-use hotbay_e2e::modules::workspace;
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use hotbay_e2e::cargo::workspace;
 use hotbay_e2e::laptop::Laptop;
 use hotbay_e2e::modules;
 use tokio::process::Command;
@@ -34,7 +35,7 @@ const BROKEN_AFTER_THE_HEAD: [&str; 5] = [
 
 /// The folder of tools, with h2spec built.
 async fn h2spec() -> PathBuf {
-    let script = modules::workspace().join("scripts/tools");
+    let script = workspace().join("scripts/tools");
     let output = Command::new(script).arg("h2spec").stdin(Stdio::null()).output().await.unwrap();
     let (bin, words) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "scripts/tools h2spec: {words}");

@@ -3,6 +3,7 @@
 use std::fs;
 
 use hotbay_api::Reason;
+use hotbay_e2e::cargo::workspace;
 use hotbay_e2e::modules;
 
 use crate::workshop::{V1, V2, Workshop, yaml};
@@ -11,7 +12,7 @@ use crate::workshop::{V1, V2, Workshop, yaml};
 async fn the_example_serves_and_every_edit_takes_effect() {
     let shop = Workshop::new();
     shop.push(&modules::hello("1.0"), "hello:1.0").await;
-    let example = modules::workspace().join("plugins/examples/hello/hello-module.yaml");
+    let example = workspace().join("plugins/examples/hello/hello-module.yaml");
     let example = fs::read_to_string(example).unwrap();
     shop.save("hello.yaml", &example);
     let laptop = shop.run().await;

@@ -235,12 +235,7 @@ const _: () = assert!(size_of::<AtomicU64>() == 8);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ENGINE_MEMORY_WORDS;
-
-    fn memory() -> EngineMemory {
-        let fd = hotbay_sys::memory::create("test", ENGINE_MEMORY_WORDS).unwrap();
-        EngineMemory::new(SharedWords::map(&fd).unwrap()).unwrap()
-    }
+    use crate::shared::tests::memory;
 
     #[test]
     fn shards_of_two_engines_add_up() {

@@ -1,6 +1,6 @@
 //! How a failed watch is begun again.
 //!
-//! Owns the pauses. kube's own grow to a minute, and a version that became too old while the API server was away costs one more of them: an
+//! Owns the pauses, which are the same for operator and agent. kube's own grow to a minute, and a version that became too old while the API server was away costs one more of them: an
 //! edit made after an outage would wait for two minutes. An API server that answers is no reason to pause.
 
 use std::hash::{BuildHasher, RandomState};
@@ -11,17 +11,17 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 
-/// The first pause and the longest, each with up to half of it more. A thousand pods are some hundred requests a second while the API server
-/// is away, which cost nobody anything, and as many lists a second when it is back.
+/// The first pause and the longest, each with up to half of it more. The operator has some ten watches; a thousand pods' agents are some hundred
+/// requests a second while the API server is away, which cost nobody anything, and as many lists a second when it is back.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(8);
 /// At most so long before a list that replaces a version too old.
 const SPREAD: Duration = Duration::from_secs(1);
 
 /// The watch, begun again after pauses of a bearable length.
-pub(super) fn patient<K: Send + 'static>(
-    watch: impl Stream<Item = Result<Event<K>, Error>> + Send,
-) -> impl Stream<Item = Result<Event<K>, Error>> + Send {
+pub fn patient<T>(
+    watch: impl Stream<Item = Result<Event<T>, Error>>,
+) -> impl Stream<Item = Result<Event<T>, Error>> {
     let relisting = watch.filter_map(|event| async {
         match event {
             Err(Error::WatchError(status)) if status.code == 410 => {
