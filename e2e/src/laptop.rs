@@ -59,15 +59,58 @@ impl Laptop {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(hotbay: &Path, args: &[&OsStr]) -> Self {
+        // The usual admin port is for one laptop at a time.
+        let admin = free_address().to_string();
+        Self::spawn_with(hotbay, args, |command| command.env("HOTBAY_ADMIN_LISTEN", admin))
+    }
+
+    /// Starts `hotbay dev` on a module's project and waits for nothing.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn develop(hotbay: &Path, project: &Path) -> Self {
+        let admin = free_address().to_string();
+        Self::spawn_command(hotbay, "dev", &[project.as_ref()], |command| {
+            // Of the test's own build; an author has none of it.
+            command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+            command.env("HOTBAY_ADMIN_LISTEN", admin)
+        })
+    }
+
+    /// As [`Self::spawn`] with the usual admin port, and what `configure` adds.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_with(
+        hotbay: &Path,
+        args: &[&OsStr],
+        configure: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
+        Self::spawn_command(hotbay, "run", args, configure)
+    }
+
+    fn spawn_command(
+        hotbay: &Path,
+        name: &str,
+        args: &[&OsStr],
+        configure: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let state = tempfile::tempdir().expect("a temporary folder can be made");
         let (address, health) = (free_address(), free_address());
         let mut command = Command::new(hotbay);
-        command.arg("run").args(args).arg("--state").arg(state.path());
+        command.arg(name).args(args).arg("--state").arg(state.path());
         command.args(["--listen", &address.to_string(), "--health-listen", &health.to_string()]);
         // A runner's own settings are not what is tested.
-        for name in ["HOTBAY_LOG", "HOTBAY_LOG_FORMAT", "HOTBAY_DRAIN_TIMEOUT", "HOTBAY_WORKERS"] {
+        for name in [
+            "HOTBAY_LOG",
+            "HOTBAY_LOG_FORMAT",
+            "HOTBAY_DRAIN_TIMEOUT",
+            "HOTBAY_WORKERS",
+            "HOTBAY_ADMIN_LISTEN",
+        ] {
             command.env_remove(name);
         }
+        configure(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("hotbay can be started");
         let lines = Arc::<Mutex<Vec<String>>>::default();
@@ -168,20 +211,23 @@ impl Laptop {
         processes(self.state.path())
     }
 
-    /// The one process with this role.
+    /// The one process with this role. There may be two for a while: an engine that has drained takes its time to end, and a child looks
+    /// like its parent until it runs its own program.
     ///
     /// # Panics
-    /// When there is none, or several.
-    pub fn pid(&self, role: Role) -> i32 {
-        let all = self.processes();
-        let found: Vec<i32> = all.iter().filter(|(_, is)| *is == role).map(|(pid, _)| *pid).collect();
-        let [pid] = found[..] else { panic!("{role:?} should be one process: {all:?}") };
-        pid
+    /// When there is none, or several and they stay.
+    pub async fn pid(&self, role: Role) -> i32 {
+        wait_for(&format!("{role:?} is one process"), async || {
+            let all = self.processes();
+            let found: Vec<i32> = all.iter().filter(|(_, is)| *is == role).map(|(pid, _)| *pid).collect();
+            if let [pid] = found[..] { Ok(pid) } else { Err(format!("{all:?}")) }
+        })
+        .await
     }
 
     /// Sends a signal to a process of this run.
-    pub fn signal(&self, role: Role, signal: Signal) {
-        send(self.pid(role), signal);
+    pub async fn signal(&self, role: Role, signal: Signal) {
+        send(self.pid(role).await, signal);
     }
 
     /// Waits for the end of `hotbay run` and of every process that it has made.
@@ -240,13 +286,14 @@ pub fn send(pid: i32, signal: Signal) {
     rustix::process::kill_process(pid, signal).expect("the process is there");
 }
 
-/// An address that nobody listens on. Below the ports that the kernel gives to clients, so that no connection of another test takes it.
+/// An address that nobody listens on. Below the ports that the kernel gives to clients, so that no connection of another test takes it, and
+/// below those that Kubernetes gives to Services.
 ///
 /// # Panics
 /// When none is left.
 pub fn free_address() -> SocketAddr {
     const FIRST: u16 = 12_000;
-    const COUNT: u16 = 20_000;
+    const COUNT: u16 = 18_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Programs that run at the same time begin in different places.
     let own = u16::try_from(std::process::id() % u32::from(COUNT / 100)).unwrap_or(0) * 100;

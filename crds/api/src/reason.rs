@@ -191,10 +191,10 @@ reasons! {
         remedy: "Mount the volume for `/var/lib/hotbay` without `noexec`, or name another folder with HOTBAY_STATE.",
         waiting: "No: change the volume."
     }
-    /// The disk is full, in the bay or in the stage.
+    /// The disk is full, in the bay or in the stage; or with this the volume of one of them would be nearly full.
     NoSpace {
-        remedy: "Raise the size limit of the pod's volumes, free the node's disk, or remove modules.",
-        waiting: "Yes, if space is freed: it is tried again, with growing pauses."
+        remedy: "Raise `volumes.bay` or `volumes.state` of the pool's chart, as the message says, free the node's disk, or remove modules.",
+        waiting: "Yes, if space is freed, as when a module goes: it is tried again by itself."
     }
     /// A route is not well formed, or names a handler that the module does not have.
     RouteInvalid {

@@ -9,7 +9,7 @@
 mod desired;
 mod keeper;
 mod plane;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use hotbay_api::LocalReport;
 use hotbay_bay::Writer;
+use hotbay_logs::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -33,6 +34,15 @@ pub struct Args {
     /// HandlerModule YAML files, `.so` files, and folders of both.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// Where to serve.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
     /// Where to serve.
     #[arg(long, env = "HOTBAY_LISTEN", default_value = "127.0.0.1:8880")]
     listen: SocketAddr,
@@ -45,8 +55,6 @@ pub struct Args {
     /// Where staged modules and the like are kept [default: hotbay/run/ in the user's cache folder].
     #[arg(long, env = "HOTBAY_STATE")]
     state: Option<PathBuf>,
-    #[command(flatten)]
-    registry: RegistryArgs,
 }
 
 /// The folders and files of one run.
@@ -61,13 +69,31 @@ struct Layout {
 /// # Errors
 /// When something that is needed cannot be had; trouble with modules is told and survived.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let log = init_logs();
+    let Args { paths, serve, registry } = args;
+    self::serve(paths, serve, &registry, &log)
+}
+
+/// One line an event is for people, wherever standard error goes. Children inherit the choice as a flag, see `keeper`.
+pub(crate) fn init_logs() -> Level {
     if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
-        // One line an event is for people, wherever standard error goes. Children inherit the choice as a flag, see `keeper`.
-        hotbay_runtime::init_text_logs();
+        hotbay_runtime::init_text_logs()
     } else {
-        hotbay_runtime::init_logs();
+        hotbay_runtime::init_logs()
     }
-    let Args { paths, listen, health_listen, admin_listen, state, registry } = args;
+}
+
+/// As [`run`], by a command that has logs already.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn serve(
+    paths: Vec<PathBuf>,
+    args: ServeArgs,
+    registry: &RegistryArgs,
+    log: &Level,
+) -> anyhow::Result<ExitCode> {
+    let ServeArgs { listen, health_listen, admin_listen, state } = args;
     for path in &paths {
         anyhow::ensure!(
             path.exists(),
@@ -101,6 +127,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let plane = plane::Plane::new(client, writer, layout.report.clone());
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut log_more = signal(SignalKind::user_defined1())?;
+        let mut log_less = signal(SignalKind::user_defined2())?;
         // The terminal was closed; who started us with nohup does not mind.
         let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         let mut plane = std::pin::pin!(plane.run(desired));
@@ -113,6 +141,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 _ = interrupt.recv() => keeper.stop()?,
                 _ = terminate.recv() => keeper.stop()?,
                 () = heard(&mut hangup) => keeper.stop()?,
+                // The keeper tells its engines.
+                _ = log_more.recv() => {
+                    log.more();
+                    keeper.tell(rustix::process::Signal::USR1)?;
+                }
+                _ = log_less.recv() => {
+                    log.less();
+                    keeper.tell(rustix::process::Signal::USR2)?;
+                }
                 () = &mut serves, if !told => {
                     told = true;
                     tracing::info!("serving at http://{listen}");
@@ -190,13 +227,13 @@ impl Layout {
 }
 
 /// The user's cache folder, by the XDG base directory specification.
-fn cache_folder() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {
     let xdg = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::home_dir().map(|home| home.join(".cache"));
     xdg.or_else(home).context("there is no home folder; name one with --state")
 }
 
 /// Whether a path names a HandlerModule file.
-fn is_yaml(path: &Path) -> bool {
+pub(crate) fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

@@ -9,7 +9,6 @@ mod fetch;
 mod plan;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,16 +71,15 @@ impl Filler {
     /// Opens the bay and takes what it holds as served: a restart changes nothing in it.
     ///
     /// # Errors
-    /// When the bay's folder cannot be made or read.
+    /// When the bay cannot be read.
     pub fn open(
         sources: Sources,
         pool: &str,
         pod_uid: &str,
-        bay: PathBuf,
+        writer: Writer,
         known: watch::Sender<Known>,
     ) -> anyhow::Result<Self> {
-        let writer =
-            Writer::new(&bay).with_context(|| format!("failed to open the bay {}", bay.display()))?;
+        let bay = writer.path().to_owned();
         let there = Reader::new(bay, Options { poll_only: true, ..Options::default() }).scan(Instant::now());
         if let Some(trouble) = there.trouble {
             anyhow::bail!("failed to read the bay: {}", trouble.message);
@@ -205,14 +203,17 @@ impl Filler {
 
     async fn sweep(&mut self, entries: BTreeSet<EntryKey>, blobs: BTreeSet<Digest>) -> anyhow::Result<()> {
         let keep = blobs.clone();
-        match self.change_bay(move |writer| writer.sweep(&entries, &keep)).await? {
-            Ok(swept) if swept == Swept::default() => {}
+        let swept = self.change_bay(move |writer| writer.sweep(&entries, &keep)).await?;
+        match &swept {
+            Ok(swept) if *swept == Swept::default() => {}
             Ok(swept) => tracing::info!(entries = swept.entries, blobs = swept.blobs, "bay swept"),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot sweep the bay");
+                tracing::warn!(error = error as &dyn std::error::Error, "cannot sweep the bay");
             }
         }
-        self.plan.swept(&blobs);
+        // One that broke off may have removed something.
+        let made_room = swept.map_or(true, |swept| swept != Swept::default());
+        self.plan.swept(&blobs, made_room, Instant::now());
         Ok(())
     }
 

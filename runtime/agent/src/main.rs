@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use hotbay_agent::{Settings, supervise};
+use hotbay_sys::signals;
 
 /// Fills a runtime pod's bay from the cluster and reports back. Without a command it runs the agent as its child, and again when that dies.
 #[derive(Parser)]
@@ -43,8 +44,11 @@ fn agent() -> Command {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn run(settings: Settings) -> anyhow::Result<()> {
     let level = hotbay_logs::json(&settings.log, std::io::stderr);
+    let following = level.follow_signals();
+    // The supervisor has them wait until now: without their handlers they would have ended us. This thread lives as long as the process.
+    signals::unblock(&[signals::USER_1, signals::USER_2]).context("failed to unblock log signals")?;
     tokio::select! {
         ended = hotbay_agent::run(settings) => ended,
-        ended = level.follow_signals() => ended.context("following log signals ended"),
+        ended = following => ended.context("following log signals ended"),
     }
 }

@@ -4,6 +4,7 @@
 
 use anyhow::Context as _;
 use hotbay_api::RuntimeReport;
+use hotbay_bay::Writer;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use crate::{Settings, health};
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let Settings {
         bay,
+        bay_size,
         report,
         pool,
         pod_namespace,
@@ -34,7 +36,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     } = settings;
     let version = env!("CARGO_PKG_VERSION");
     let service = blobs_url.as_ref().map(tracing::field::display);
-    tracing::info!(version, arch = std::env::consts::ARCH, pool, bay = %bay.display(), service, "hotbay-agent starts");
+    tracing::info!(version, arch = std::env::consts::ARCH, pool, bay = %bay.display(), bay_size, service, "hotbay-agent starts");
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let listener = TcpListener::bind(health_listen)
@@ -48,7 +50,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (known_tx, known_rx) = watch::channel(Known::default());
     let service = blobs_url.map(|url| BlobService { url, token: blobs_token });
     let sources = Sources { config_maps, service };
-    let filler = Filler::open(sources, &pool, &pod_uid, bay, known_tx)?;
+    let writer = Writer::new(&bay).with_context(|| format!("failed to open the bay {}", bay.display()))?;
+    let filler = Filler::open(sources, &pool, &pod_uid, writer.with_size(bay_size), known_tx)?;
     let local = spawn_watch(report)?;
     let publisher = Publisher::new(reports, pod_name, pod_uid.clone());
     let pace = Pace::new(report_longest_pause);

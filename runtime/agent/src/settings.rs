@@ -16,6 +16,10 @@ pub struct Settings {
     /// The bay: a folder shared with the runtime, which mounts it read-only.
     #[arg(long, env = "HOTBAY_BAY")]
     pub bay: PathBuf,
+    /// The size in bytes of the volume that the bay is: no blob is fetched that would fill more than 90 % of it. Without one, or with 0, the disk
+    /// is the limit.
+    #[arg(long, env = "HOTBAY_BAY_SIZE", value_name = "BYTES")]
+    pub bay_size: Option<u64>,
     /// The local report: a file that the runtime's keeper writes, in a volume of its own.
     #[arg(long, env = "HOTBAY_REPORT")]
     pub report: PathBuf,

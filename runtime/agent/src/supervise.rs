@@ -4,6 +4,8 @@
 //! along until the kubelet has started it again, though all that the pod serves is still there. Answers nothing, opens nothing and holds no
 //! token: there is little here that could fail, and its memory is that of a program that does nothing.
 //!
+//! What it is told of the log (SIGUSR1, SIGUSR2) it passes on, so that one process is to be signalled, whatever is told: the container's first.
+//!
 //! It ends in two ways only: when it is asked to, after its child, and when the child refuses its settings, which no other start would mend.
 
 use std::io;
@@ -11,7 +13,7 @@ use std::os::fd::AsFd as _;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use hotbay_sys::process::{Ending, reap, spawn};
+use hotbay_sys::process::{Ending, reap, spawn_with_blocked};
 use hotbay_sys::signals::{self, Signals};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +24,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// An agent that lived so long did not die of its start.
 const LONG: Duration = Duration::from_secs(60);
+/// What ends a supervisor, what is passed on, and what is to be reaped.
+const SIGNALS: [i32; 5] =
+    [signals::TERMINATE, signals::INTERRUPT, signals::USER_1, signals::USER_2, signals::CHILD];
+/// What is passed on, and must not end an agent that does not listen yet. It lets them come when it does.
+const PASSED_ON: [i32; 2] = [signals::USER_1, signals::USER_2];
 /// What clap exits with when the settings cannot be read.
 const USAGE: i32 = 2;
 
@@ -30,20 +37,22 @@ const USAGE: i32 = 2;
 /// # Errors
 /// When the kernel gives no signals to wait for.
 pub fn supervise(agent: impl Fn() -> Command) -> io::Result<ExitCode> {
-    let signals = Signals::block(&[signals::TERMINATE, signals::INTERRUPT, signals::CHILD])?;
+    let signals = Signals::block(&SIGNALS)?;
+    // In the agent's own form. The filter is not its: these few lines are always wanted.
+    hotbay_logs::json("info", io::stderr);
     let mut pauses = Pauses::default();
     loop {
         let started = Instant::now();
-        match spawn(agent(), None) {
+        match spawn_with_blocked(agent(), &PASSED_ON) {
             Ok(child) => {
                 let (how, asked) = attend(&signals, child.pid)?;
                 if asked || how == Ending::Exited(USAGE) {
                     return Ok(code(how));
                 }
-                tell(&format!("the agent ended ({}) and is started again", words(how)));
+                tracing::warn!(how = words(how), "the agent ended and is started again");
             }
             // No room for a process now is no reason to end those that serve.
-            Err(error) => tell(&format!("the agent cannot be started: {error}")),
+            Err(error) => tracing::warn!(%error, "the agent cannot be started"),
         }
         if stopped_within(&signals, pauses.after(started.elapsed()))? {
             return Ok(ExitCode::SUCCESS);
@@ -63,14 +72,20 @@ fn attend(signals: &Signals, agent: i32) -> io::Result<(Ending, bool)> {
                     }
                 }
             }
+            Some(signals::USER_1) => pass_on(agent, Signal::USR1),
+            Some(signals::USER_2) => pass_on(agent, Signal::USR2),
             Some(_) => {
                 asked = true;
-                // One that has ended already is about to be reaped.
-                let _ = Pid::from_raw(agent).map(|pid| kill_process(pid, Signal::TERM));
+                pass_on(agent, Signal::TERM);
             }
             None => {}
         }
     }
+}
+
+/// Signals the agent. One that has ended already is about to be reaped.
+fn pass_on(agent: i32, signal: Signal) {
+    let _ = Pid::from_raw(agent).map(|pid| kill_process(pid, signal));
 }
 
 /// Waits for `pause`; whether it was asked to end meanwhile.
@@ -80,8 +95,9 @@ fn stopped_within(signals: &Signals, pause: Duration) -> io::Result<bool> {
         match next(signals, Some(end))? {
             // What the agent left behind.
             Some(signals::CHILD) => while reap()?.is_some() {},
+            // There is nobody to tell, and the next agent begins at what was set.
+            Some(signals::USER_1 | signals::USER_2) | None => {}
             Some(_) => return Ok(true),
-            None => {}
         }
     }
     Ok(false)
@@ -134,12 +150,6 @@ fn words(how: Ending) -> String {
         Ending::Exited(code) => format!("exit code {code}"),
         Ending::Signaled(signal) => signals::name(signal),
     }
-}
-
-/// A line in the form of the agent's own, whose subscriber lives in the child.
-fn tell(message: &str) {
-    let line = serde_json::json!({"level": "WARN", "target": module_path!(), "fields": {"message": message}});
-    eprintln!("{line}");
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ impl Supervisor {
             ("KUBECONFIG", kubeconfig.to_str().unwrap()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Self(command().envs(settings).spawn().unwrap())
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        Self(command().envs(settings).stderr(log).spawn().unwrap())
     }
 
     fn pid(&self) -> i32 {
@@ -61,12 +62,16 @@ impl Supervisor {
     /// The agent: a child that has become `hotbay-agent run`, other than `old`.
     fn agent(&self, old: Option<i32>) -> i32 {
         until("the supervisor has a new child", || {
-            let (pid, children) = (self.pid(), format!("/proc/{0}/task/{0}/children", self.pid()));
-            let children = std::fs::read_to_string(children).unwrap_or_else(|error| panic!("{pid}: {error}"));
-            let child = children.split_whitespace().next()?.parse().ok()?;
+            let child = self.children().split_whitespace().next()?.parse().ok()?;
             let words = std::fs::read(format!("/proc/{child}/cmdline")).ok()?;
             (Some(child) != old && words == b"hotbay-agent\0run\0").then_some(child)
         })
+    }
+
+    /// The numbers of its children, from the first moment on.
+    fn children(&self) -> String {
+        let (pid, children) = (self.pid(), format!("/proc/{0}/task/{0}/children", self.pid()));
+        std::fs::read_to_string(children).unwrap_or_else(|error| panic!("{pid}: {error}"))
     }
 
     fn ended(&mut self) -> ExitStatus {
@@ -78,6 +83,13 @@ fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hotbay-agent"));
     command.env_clear();
     command
+}
+
+/// Whether a process has a handler for a signal, by the kernel's word.
+fn catches(pid: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+    u64::from_str_radix(mask, 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
 }
 
 fn send(pid: i32, signal: Signal) {
@@ -93,11 +105,55 @@ fn a_killed_agent_is_started_again_and_sigterm_ends_both() {
         send(agent, Signal::KILL);
         agent = supervisor.agent(Some(agent));
     }
-    // The bay is opened after the signals are listened to: from then on SIGTERM is an order to end well.
-    until("the agent opens the bay", || folder.path().join("bay").exists().then_some(()));
+    // From then on SIGTERM is an order to end well. A bay that is there would say less: an agent that was killed may have made it.
+    until("the agent listens to SIGTERM", || catches(agent, Signal::TERM).then_some(()));
     send(supervisor.pid(), Signal::TERM);
     assert!(supervisor.ended().success(), "an agent that is asked to end does so with code 0");
     assert!(!Path::new(&format!("/proc/{agent}")).exists(), "the agent ended before its supervisor");
+}
+
+#[test]
+fn supervisor_and_agent_log_in_one_form_and_log_signals_reach_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::start(folder.path());
+    let agent = supervisor.agent(None);
+    send(agent, Signal::KILL);
+    let agent = supervisor.agent(Some(agent));
+    until("the agent listens to SIGUSR1", || catches(agent, Signal::USR1).then_some(()));
+    send(supervisor.pid(), Signal::USR1);
+    let lines = until("the agent logs more", || {
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        log.contains("what is logged changes").then_some(log)
+    });
+    let mut targets = Vec::new();
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in ["timestamp", "level", "message", "target"] {
+            assert!(line[field].is_string(), "{field} of {line}");
+        }
+        targets.push(line["target"].as_str().unwrap().to_owned());
+    }
+    for target in ["hotbay_agent::supervise", "hotbay_agent::run"] {
+        assert!(targets.iter().any(|known| known == target), "{target} is not in {targets:?}");
+    }
+}
+
+#[test]
+fn a_log_signal_that_comes_before_the_agent_listens_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::start(folder.path());
+    let deadline = Instant::now() + DEADLINE;
+    // Without a pause: passed on as soon as there is an agent, it comes before any of the agent's own code.
+    while supervisor.children().is_empty() {
+        assert!(Instant::now() < deadline, "no agent within {DEADLINE:?}");
+        std::thread::yield_now();
+    }
+    send(supervisor.pid(), Signal::USR1);
+    let log = until("the agent was told or has ended", || {
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        (log.contains("what is logged changes") || log.contains("the agent ended")).then_some(log)
+    });
+    assert!(!log.contains("the agent ended"), "{log}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! after the check. Inflation is bounded by the size that the entry promises. The stage is content-addressed, so two copiers of
 //! one blob do no harm. Must not load anything.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,116 +13,25 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hotbay_api::{Digest, Reason, names};
+use hotbay_api::{Digest, names};
 use sha2::Digest as _;
 
 use crate::folder::{Folder, ReadError, Stamp};
-use crate::writer::temporary::{self, Temporary};
+use crate::room::{RoomError, Share};
+use crate::stage::Stage;
+use crate::writer::temporary::Temporary;
+pub use error::BlobError;
 
 /// The largest window that a compressed blob may ask for (64 MiB, the default limit of an artifact): it is memory of ours.
 const MAX_WINDOW_LOG: u32 = 26;
-
-/// Why a blob cannot be staged.
-#[derive(Debug, thiserror::Error)]
-pub enum BlobError {
-    /// The bay's folder cannot be opened.
-    #[error("cannot open the bay {}", path.display())]
-    Bay {
-        /// The bay.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Neither the plain nor the compressed file is there.
-    #[error("{digest} is not in the bay (yet)")]
-    Absent {
-        /// The blob.
-        digest: Digest,
-    },
-    /// The file cannot be read, or is no regular file.
-    #[error("cannot read {file}: {why}")]
-    Unreadable {
-        /// Its name.
-        file: String,
-        /// Why.
-        why: String,
-    },
-    /// Fewer bytes than promised: most likely still being written.
-    #[error("{file} holds {got} bytes of {want}; it is tried again when the file changes")]
-    Short {
-        /// Its name.
-        file: String,
-        /// How many there are, uncompressed.
-        got: u64,
-        /// How many the entry promises.
-        want: u64,
-    },
-    /// As many bytes as promised, but others.
-    #[error("{file} holds {got}, which is not what its name says; it is tried again when the file changes")]
-    Differs {
-        /// Its name.
-        file: String,
-        /// What the bytes are.
-        got: Digest,
-    },
-    /// The compressed file cannot be inflated.
-    #[error("{file} is not (all of) a zstd file: {why}; it is tried again when the file changes")]
-    Inflate {
-        /// Its name.
-        file: String,
-        /// What the decoder says.
-        why: String,
-    },
-    /// More bytes than promised.
-    #[error("{file} holds more than the {want} bytes that the entry promises")]
-    TooLarge {
-        /// Its name.
-        file: String,
-        /// How many the entry promises.
-        want: u64,
-    },
-    /// The disk of the stage is full.
-    #[error("no space left for {} bytes in the stage {}", want, stage.display())]
-    NoSpace {
-        /// The stage.
-        stage: PathBuf,
-        /// How many bytes the blob has.
-        want: u64,
-    },
-    /// The stage cannot be written.
-    #[error("cannot write to the stage {}", stage.display())]
-    Stage {
-        /// The stage.
-        stage: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl BlobError {
-    /// What reports say. `Incomplete` is worth another try when the bay changes.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Bay { .. } => Reason::BayMissing,
-            Self::Absent { .. }
-            | Self::Unreadable { .. }
-            | Self::Short { .. }
-            | Self::Differs { .. }
-            | Self::Inflate { .. } => Reason::Incomplete,
-            Self::Stage { .. } => Reason::StartFailed,
-            Self::TooLarge { .. } => Reason::TooLarge,
-            Self::NoSpace { .. } => Reason::NoSpace,
-        }
-    }
-}
 
 /// Copies the blob `digest` of `size` uncompressed bytes from the bay to `stage/sha256-<hex>` and returns that path. If it is staged
 /// already it is read and hashed again, and kept if it is whole; see [`VerifiedBlobs`] to spare that.
 ///
 /// # Errors
 /// When the bay has no such bytes, or the stage cannot take them.
-pub fn copy_blob(bay: &Path, digest: &Digest, size: u64, stage: &Path) -> Result<PathBuf, BlobError> {
-    let staged = stage.join(names::blob_file(digest));
+pub fn copy_blob(bay: &Path, digest: &Digest, size: u64, stage: &Stage) -> Result<PathBuf, BlobError> {
+    let staged = stage.path().join(names::blob_file(digest));
     if is_whole(&staged, digest, size) {
         return Ok(staged);
     }
@@ -160,18 +71,6 @@ pub(crate) fn is_in_bay(bay: &Path, digest: &Digest, size: u64) -> bool {
     })
 }
 
-/// Removes what copiers that were killed have left in `stage`, and nothing that a living one holds. A stage that is not there is created.
-///
-/// # Errors
-/// When the folder cannot be made or read.
-pub fn clean_stage(stage: &Path) -> Result<(), BlobError> {
-    let clean = || {
-        std::fs::create_dir_all(stage)?;
-        temporary::clean(stage)
-    };
-    clean().map_err(|source| BlobError::Stage { stage: stage.to_owned(), source })
-}
-
 /// Remembers which staged files were verified, so that they are not hashed again. May be handed to the next engine.
 #[derive(Debug, Default)]
 pub struct VerifiedBlobs(Mutex<BTreeMap<Digest, Stamp>>);
@@ -191,9 +90,9 @@ impl VerifiedBlobs {
         bay: &Path,
         digest: &Digest,
         size: u64,
-        stage: &Path,
+        stage: &Stage,
     ) -> Result<PathBuf, BlobError> {
-        let staged = stage.join(names::blob_file(digest));
+        let staged = stage.path().join(names::blob_file(digest));
         let known = self.lock().get(digest).copied();
         if known.is_some() && known == stamp_of(&staged) {
             return Ok(staged);
@@ -218,17 +117,30 @@ impl VerifiedBlobs {
 }
 
 /// Copies one file of the bay into the stage, if it is what it must be.
-fn copy_file(folder: &Folder, name: &str, digest: &Digest, size: u64, stage: &Path) -> Result<(), BlobError> {
+fn copy_file(
+    folder: &Folder,
+    name: &str,
+    digest: &Digest,
+    size: u64,
+    stage: &Stage,
+) -> Result<(), BlobError> {
     let (file, _) = folder.open_file(name).map_err(|error| match error {
         ReadError::Gone => BlobError::Absent { digest: *digest },
         other => BlobError::Unreadable { file: name.to_owned(), why: other.to_string() },
     })?;
-    let failed = |error| stage_error(stage, size, error);
-    let mut temporary = Temporary::create(stage).map_err(failed)?;
-    transfer(file, temporary.file(), name, digest, size, stage)?;
+    let reservation = stage.room.reserve(size, Share::Blobs).map_err(|error| match error {
+        RoomError::Full(no_room) => {
+            BlobError::NoRoom { digest: format!("sha256:{}", digest.short()), no_room }
+        }
+        RoomError::Uncounted(source) => BlobError::Stage { stage: stage.path().to_owned(), source },
+    })?;
+    let path = stage.path();
+    let failed = |error| stage_error(path, size, error);
+    let mut temporary = Temporary::create(path).map_err(failed)?;
+    transfer(file, temporary.file(), name, digest, size, path)?;
     // Read-only for its owner too: what is mapped must not change.
     temporary.file().set_permissions(std::fs::Permissions::from_mode(0o444)).map_err(failed)?;
-    temporary.rename_to(&names::blob_file(digest)).map_err(failed)
+    reservation.place(|| temporary.rename_to(&names::blob_file(digest))).map_err(failed)
 }
 
 /// Copies from `source` (compressed if `name` says so) to `sink` and checks size and digest.

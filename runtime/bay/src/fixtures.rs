@@ -1,5 +1,6 @@
 //! What the tests share: entries, the kubelet's way of swapping a mounted ConfigMap, and a disk that is soon full.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -38,6 +39,16 @@ pub(crate) fn mk_entry(name: &str, revision: &str) -> Entry {
 
 pub(crate) fn json(entry: &Entry) -> Vec<u8> {
     serde_json::to_vec(entry).unwrap()
+}
+
+/// Writes a file, and over one that is there so that its stamp is another: most file systems' clocks move in steps of up to 10 ms.
+pub(crate) fn write_anew(path: &Path, content: &[u8]) {
+    let changed = || std::fs::metadata(path).ok().map(|file| (file.ctime(), file.ctime_nsec()));
+    let before = changed();
+    eventually("the file's time moves", || {
+        std::fs::write(path, content).unwrap();
+        changed() != before
+    });
 }
 
 /// Runs `condition` until it holds. It must do its own waiting for events.

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 /// The kubelet's link to the snapshot in force (its AtomicWriter swaps it by rename).
 pub(crate) const SNAPSHOT_LINK: &str = "..data";
 
+/// How often a file that changes is read before that is said.
+const READS: usize = 3;
+
 /// What tells that a file is still the same one with the same content. It holds the change time too, because `cp -p` and `touch -r`
 /// put the modification time back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +152,15 @@ impl Folder {
     }
 
     /// The whole content of `name`, if it is no longer than `max` bytes and did not change meanwhile.
+    ///
+    /// A rename over a file changes its change time: what was read is whole then, but the name leads to another file, which is read in its place.
     pub(crate) fn read(&self, name: &str, max: u64) -> Result<Vec<u8>, ReadError> {
+        let mut reads = (0..READS).map(|_| self.read_once(name, max));
+        let steady = |read: &Result<_, _>| !matches!(read, Err(ReadError::Changing));
+        reads.find(steady).unwrap_or(Err(ReadError::Changing))
+    }
+
+    fn read_once(&self, name: &str, max: u64) -> Result<Vec<u8>, ReadError> {
         let (file, before) = self.open_file(name)?;
         if before.size > max {
             return Err(ReadError::TooLarge { size: before.size, max });

@@ -3,16 +3,20 @@
 //! Owns the write-aside-and-rename and the full list of what a bay holds. The caller keeps the order: blobs before the entries
 //! that name them, entries removed before their blobs. Must not decide what belongs in the bay.
 
+mod error;
 mod incoming;
 pub(crate) mod temporary;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hotbay_api::{Digest, Entry, EntryKey, Reason, names};
+use hotbay_api::{Digest, Entry, EntryKey, names};
 
+use crate::room::{Reservation, Room, RoomError, Share};
 use crate::{MAX_ENTRY_BYTES, blob};
+pub use error::WriteError;
 pub use incoming::IncomingBlob;
 use temporary::Temporary;
 
@@ -20,6 +24,7 @@ use temporary::Temporary;
 #[derive(Clone, Debug)]
 pub struct Writer {
     path: PathBuf,
+    room: Arc<Room>,
 }
 
 /// What a bay holds, by the names of its files.
@@ -40,103 +45,24 @@ pub struct Swept {
     pub blobs: usize,
 }
 
-/// Why the bay could not be changed. What was there before is still there.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The disk is full.
-    #[error("no space left for {} bytes of {file} in the bay {}", bytes, bay.display())]
-    NoSpace {
-        /// The bay.
-        bay: PathBuf,
-        /// Which file.
-        file: String,
-        /// How many bytes it has.
-        bytes: u64,
-    },
-    /// The entry is larger than readers take.
-    #[error("the entry {key} has {bytes} bytes and at most {MAX_ENTRY_BYTES} are read; shorten its config")]
-    TooLarge {
-        /// The module.
-        key: EntryKey,
-        /// How large its entry is.
-        bytes: usize,
-    },
-    /// The entry's own names would make no file name that readers know.
-    #[error("the entry cannot be written")]
-    Name(#[from] hotbay_api::NameError),
-    /// The entry cannot be put in JSON.
-    #[error("the entry {key} cannot be written as JSON")]
-    Json {
-        /// The module.
-        key: EntryKey,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The bytes are not those of the digest.
-    #[error("the bytes to be written as {want} are {got}")]
-    DigestMismatch {
-        /// What they were said to be.
-        want: Digest,
-        /// What they are.
-        got: Digest,
-    },
-    /// Bytes are missing.
-    #[error("{digest} ended after {got} of {want} bytes")]
-    TooShort {
-        /// The blob.
-        digest: Digest,
-        /// How many the entry promises.
-        want: u64,
-        /// How many came.
-        got: u64,
-    },
-    /// There are more bytes than promised.
-    #[error("{digest} has more than the {want} bytes that the entry promises")]
-    TooLong {
-        /// The blob.
-        digest: Digest,
-        /// How many the entry promises.
-        want: u64,
-    },
-    /// Anything else.
-    #[error("cannot {what} {file} in the bay {}", bay.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On which file.
-        file: String,
-        /// The bay.
-        bay: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-impl WriteError {
-    /// What reports and logs say.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::NoSpace { .. } => Reason::NoSpace,
-            Self::TooLarge { .. } => Reason::TooLarge,
-            Self::DigestMismatch { .. } | Self::TooLong { .. } => Reason::DigestMismatch,
-            Self::TooShort { .. } => Reason::Incomplete,
-            Self::Name(_) | Self::Json { .. } => Reason::ManifestInvalid,
-            Self::Io { .. } => Reason::BayMissing,
-        }
-    }
-}
-
 impl Writer {
     /// A writer of the bay at `path`, which is created if need be and cleaned of what a killed writer left.
     ///
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, WriteError> {
-        let writer = Self { path: path.into() };
+        let path = path.into();
+        let writer = Self { room: Room::new(&path, None), path };
         std::fs::create_dir_all(&writer.path)
             .and_then(|()| temporary::clean(&writer.path))
             .map_err(|source| writer.io("prepare", ".", source))?;
         Ok(writer)
+    }
+
+    /// The same writer of a bay that has a volume of so many bytes to itself, which must not fill up. Without a size the disk is the limit.
+    #[must_use]
+    pub fn with_size(self, size: Option<u64>) -> Self {
+        Self { room: Room::new(&self.path, size), ..self }
     }
 
     /// The folder that is written.
@@ -153,7 +79,7 @@ impl Writer {
         if got != *digest {
             return Err(WriteError::DigestMismatch { want: *digest, got });
         }
-        self.put(&names::blob_file(digest), bytes)
+        self.put(&names::blob_file(digest), bytes, Share::Blobs)
     }
 
     /// Puts a zstd-compressed blob there. The caller has checked it ([`crate::check_compressed`]); readers check it again.
@@ -161,7 +87,7 @@ impl Writer {
     /// # Errors
     /// When it cannot be written.
     pub fn put_blob_compressed(&self, digest: &Digest, zst: &[u8]) -> Result<(), WriteError> {
-        self.put(&(names::blob_file(digest) + names::COMPRESSED_SUFFIX), zst)
+        self.put(&(names::blob_file(digest) + names::COMPRESSED_SUFFIX), zst, Share::Blobs)
     }
 
     /// Puts an entry there, if it is not there already; whether it changed. Put the blobs that it names first.
@@ -180,7 +106,7 @@ impl Writer {
         if std::fs::read(self.path.join(&name)).is_ok_and(|there| there == json) {
             return Ok(false);
         }
-        self.put(&name, &json)?;
+        self.put(&name, &json, Share::Entries)?;
         Ok(true)
     }
 
@@ -246,11 +172,27 @@ impl Writer {
         Ok(swept)
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
+    /// Whether there is room for a blob of `size` bytes now. Spares whoever would send it the sending.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn check_room(&self, digest: &Digest, size: u64) -> Result<(), WriteError> {
+        self.reserve(&names::blob_file(digest), size, Share::Blobs).map(drop)
+    }
+
+    fn reserve(&self, name: &str, bytes: u64, share: Share) -> Result<Reservation, WriteError> {
+        self.room.reserve(bytes, share).map_err(|error| match error {
+            RoomError::Full(no_room) => WriteError::NoRoom { file: shortened(name), no_room },
+            RoomError::Uncounted(source) => self.io("count", ".", source),
+        })
+    }
+
+    fn put(&self, name: &str, bytes: &[u8], share: Share) -> Result<(), WriteError> {
+        let reservation = self.reserve(name, bytes.len() as u64, share)?;
         let write = || {
             let mut temporary = Temporary::create(&self.path)?;
             temporary.file().write_all(bytes)?;
-            temporary.rename_to(name)
+            reservation.place(|| temporary.rename_to(name))
         };
         write().map_err(|source| self.failed(name, bytes.len() as u64, source))
     }
@@ -276,6 +218,12 @@ impl Writer {
     fn io(&self, what: &'static str, file: &str, source: io::Error) -> WriteError {
         WriteError::Io { what, file: file.to_owned(), bay: self.path.clone(), source }
     }
+}
+
+/// A blob's name with as much of its digest as people compare; another name as it is.
+fn shortened(name: &str) -> String {
+    names::parse_blob_file(name)
+        .map_or_else(|| name.to_owned(), |(digest, _)| format!("sha256:{}", digest.short()))
 }
 
 #[cfg(test)]

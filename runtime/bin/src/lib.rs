@@ -42,6 +42,10 @@ pub struct KeeperArgs {
     /// The runtime's own folder: staged modules and the journal. Must allow execution.
     #[arg(long, env = "HOTBAY_STATE", default_value = "/var/lib/hotbay")]
     pub state: PathBuf,
+    /// The size in bytes of the volume that the state folder is: nothing is staged that would fill more than 90 % of it. Without one, or with
+    /// 0, the disk is the limit.
+    #[arg(long, env = "HOTBAY_STATE_SIZE", value_name = "BYTES")]
+    pub state_size: Option<u64>,
     /// Where requests are served.
     #[arg(long, env = "HOTBAY_LISTEN", default_value = "0.0.0.0:8880")]
     pub listen: SocketAddr,
@@ -83,6 +87,9 @@ pub struct EngineArgs {
     /// The runtime's own folder.
     #[arg(long)]
     pub state: PathBuf,
+    /// The size in bytes of the volume that this folder is.
+    #[arg(long)]
+    pub state_size: Option<u64>,
     /// Threads that serve requests.
     #[arg(long)]
     pub workers: usize,
@@ -101,10 +108,11 @@ pub fn run(role: Role, prefix: &[&str]) -> anyhow::Result<ExitCode> {
 }
 
 fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
-    logs::init();
+    let log = logs::init();
     let KeeperArgs {
         bay,
         state,
+        state_size,
         listen,
         health_listen,
         admin_listen,
@@ -126,8 +134,10 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
     let mut engine = role("engine");
     let flags: [(&str, OsString); 3] =
         [("--bay", bay.into()), ("--state", state.clone().into()), ("--workers", workers.into())];
-    engine.extend(flags.into_iter().flat_map(|(flag, value)| [OsString::from(flag), value]));
+    let size = state_size.map(|size| ("--state-size", OsString::from(size.to_string())));
+    engine.extend(flags.into_iter().chain(size).flat_map(|(flag, value)| [OsString::from(flag), value]));
     let mut settings = hotbay_keeper::Settings::new(listen, state, engine, role("probe"));
+    settings.log = Some(log);
     settings.health_listen = health_listen;
     settings.admin_listen = admin_listen;
     settings.admin_hosts = admin_host;
@@ -144,7 +154,8 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
 
 fn engine(args: EngineArgs) -> anyhow::Result<()> {
     let socket = hotbay_sys::process::inherited_socket().context("an engine is started by a keeper only")?;
-    logs::init();
-    let EngineArgs { bay, state, workers } = args;
-    hotbay_engine::run(hotbay_engine::Settings { bay, state, workers }, socket).context("the engine failed")
+    let log = logs::init();
+    let EngineArgs { bay, state, state_size, workers } = args;
+    let settings = hotbay_engine::Settings { bay, state, state_size, workers, log };
+    hotbay_engine::run(settings, socket).context("the engine failed")
 }

@@ -3,24 +3,26 @@
 //! Owns the order in which things happen: a table is published before it is reported, READY is said once, a draining engine removes but never
 //! loads. Runs on a thread of its own, so that requests cannot hold it up, nor it them.
 
+mod changes;
+mod publish;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{EntryKey, Precedence, Reason, Revision, Trouble};
+use hotbay_api::{Digest, EntryKey, Trouble};
 use hotbay_bay::Scan;
 use hotbay_loader::{Hang, Instance, Loader};
 use hotbay_protocol::{EngineMemory, Images, MAX_MODULES, ToEngine, ToKeeper, Want, Why};
 use tokio::sync::mpsc;
 
 use crate::link::Link;
-use crate::modules::{Active, Change, Failure, Job, Modules};
+use crate::modules::{Failure, Job, Modules};
 use crate::prepare::{Handlers, Prepared, Preparer};
 use crate::serve::Server;
-use crate::table::{Claim, Routes};
-use crate::told::{Told, routes_of};
+use crate::told::Told;
 
 /// How often hanging loads are looked for and failed starts are tried again.
 const TICK: Duration = Duration::from_millis(250);
@@ -181,7 +183,9 @@ impl Control {
             ToEngine::Activate => self.activate(),
             ToEngine::Probed(probe) => self.link.probed(probe),
             ToEngine::Ping(number) => self.link.send(&ToKeeper::Pong(number)),
-            ToEngine::Hello { .. } | ToEngine::Drain { .. } => tracing::warn!("the keeper repeats itself"),
+            ToEngine::Hello { .. } | ToEngine::Drain { .. } | ToEngine::Log { .. } => {
+                tracing::warn!("the keeper repeats itself")
+            }
         }
     }
 
@@ -192,63 +196,6 @@ impl Control {
             // Without ACTIVE the keeper keeps the old engine.
             Err(error) => tracing::error!(%error, "failed to begin accepting"),
         }
-    }
-
-    fn take_scan(&mut self, scan: &Scan) -> bool {
-        self.trouble = scan.trouble.clone();
-        self.stirred = true;
-        let strays = scan.problems.iter().filter(|problem| problem.key.is_none());
-        let strays: BTreeSet<String> =
-            strays.map(|problem| format!("{}: {}", problem.reason, problem.message)).collect();
-        strays.difference(&self.strays).for_each(|stray| tracing::warn!("{stray}"));
-        self.strays = strays;
-        let gone: Vec<_> = self
-            .modules
-            .active()
-            .map(|(entry, _)| entry.key())
-            .filter(|key| !scan.entries.contains_key(key))
-            .collect();
-        self.modules.apply(scan);
-        for key in gone {
-            tracing::info!(module = %key, "unloaded");
-        }
-        // What is starting is in the table, too.
-        true
-    }
-
-    fn take_done(&mut self, (job, result): Done) -> bool {
-        self.stirred = true;
-        let reason = result.as_ref().map_or_else(|failure| &failure.trouble.reason, |_| &Reason::Succeeded);
-        self.memory.count_load(reason);
-        self.count_images();
-        match result {
-            Ok(Prepared { instance, digest, handlers }) => {
-                let serving = Serving { instance: Arc::new(instance), handlers, in_flight: Arc::default() };
-                let change = self.modules.succeeded(&job, serving, digest);
-                let word = match change {
-                    Change::Unwanted => return false,
-                    Change::Loaded => "loaded",
-                    Change::Swapped => "swapped",
-                };
-                tracing::info!(module = %job.key, revision = job.revision.revision, "{word}");
-                true
-            }
-            Err(failure) => {
-                let Trouble { reason, message } = failure.trouble.clone();
-                let counts = self.modules.failed(&job, failure, Instant::now());
-                if counts {
-                    let kept = self.kept(&job.key);
-                    tracing::warn!(module = %job.key, revision = job.revision.revision, %reason, "failed: {reason}: {message}{kept}");
-                }
-                counts
-            }
-        }
-    }
-
-    /// What serves of a module in spite of a failure, in words.
-    fn kept(&self, key: &EntryKey) -> String {
-        let active = self.modules.active().find(|(entry, _)| entry.key() == *key);
-        active.map_or_else(String::new, |(_, active)| format!("; still serving {}", active.revision.revision))
     }
 
     /// Brings everything in line with what was heard: jobs, table, report, READY.
@@ -273,6 +220,9 @@ impl Control {
         if self.begun && !self.draining {
             let (jobs, changed) = self.modules.decide(now);
             dirty |= changed || !jobs.is_empty();
+            if !jobs.is_empty() {
+                self.preparer.set_named(self.named());
+            }
             jobs.into_iter().for_each(|job| self.prepare(job));
         }
         if dirty {
@@ -281,12 +231,17 @@ impl Control {
         self.report(dirty);
     }
 
-    /// What earlier engines have staged and nobody asks for any more.
+    /// Removes what earlier engines have staged and nobody asks for any more.
     fn sweep_stage(&self) {
-        let revisions = self.modules.entries().flat_map(|entry| &entry.revisions);
-        let named = revisions.flat_map(|revision| revision.blobs.iter().map(|blob| blob.digest)).collect();
+        self.preparer.set_named(self.named());
         let preparer = Arc::clone(&self.preparer);
-        tokio::task::spawn_blocking(move || preparer.sweep_stage(&named));
+        tokio::task::spawn_blocking(move || preparer.sweep_stage());
+    }
+
+    /// The builds that entries name.
+    fn named(&self) -> BTreeSet<Digest> {
+        let revisions = self.modules.entries().flat_map(|entry| &entry.revisions);
+        revisions.flat_map(|revision| revision.blobs.iter().map(|blob| blob.digest)).collect()
     }
 
     fn prepare(&mut self, job: Job) {
@@ -314,34 +269,6 @@ impl Control {
         next
     }
 
-    fn publish(&mut self) {
-        let active = self.modules.active().map(|(entry, active)| claim(entry.precedence(), active));
-        let starting =
-            self.modules.starting().map(|(entry, revision)| starting(entry.precedence(), revision));
-        let claims = active.chain(starting).collect();
-        let (routes, lost) = Routes::build(claims);
-        self.server.publish(routes);
-        let lost = lost.into_iter().map(|lost| {
-            let message = format!("{} belongs to the older module {}", lost.claim, lost.owner);
-            (lost.key, Trouble { reason: Reason::RouteConflict, message })
-        });
-        self.modules.set_lost(lost.collect());
-    }
-
-    /// Tells the keeper what has changed.
-    fn report(&mut self, routes_too: bool) {
-        if !self.begun {
-            return;
-        }
-        let routes = routes_too.then(|| {
-            let active = self.modules.active();
-            active.map(|(entry, active)| (entry.key(), routes_of(&active.revision))).collect()
-        });
-        for piece in self.told.pieces(self.modules.reports(), routes, self.trouble.clone()) {
-            self.link.send(&ToKeeper::Report(piece));
-        }
-    }
-
     /// Tells the keeper how many images are mapped; how many of them nobody uses.
     fn count_images(&self) -> usize {
         let (mapped, retired) = self.loader.images();
@@ -360,32 +287,5 @@ impl Control {
             self.wanted = true;
             self.link.send(&ToKeeper::Want(Want::Retired));
         }
-    }
-}
-
-fn claim(precedence: Precedence, active: &Active<Serving>) -> Claim<'_> {
-    let Serving { instance, handlers, in_flight } = &active.instance;
-    let index = |name: &String| handlers.iter().position(|known| known == name);
-    let routes = active.revision.routes.iter();
-    let routes = routes.filter_map(|route| Some((route, u32::try_from(index(&route.handler)?).ok()?)));
-    Claim {
-        precedence,
-        routes: routes.collect(),
-        instance: Some(Arc::clone(instance)),
-        timeout: active.revision.timeouts.request.0,
-        limits: active.revision.limits.clone(),
-        in_flight: Arc::clone(in_flight),
-    }
-}
-
-/// The routes of a revision that does not serve yet.
-fn starting(precedence: Precedence, revision: &Revision) -> Claim<'_> {
-    Claim {
-        precedence,
-        routes: revision.routes.iter().map(|route| (route, 0)).collect(),
-        instance: None,
-        timeout: revision.timeouts.request.0,
-        limits: revision.limits.clone(),
-        in_flight: Arc::default(),
     }
 }

@@ -29,10 +29,12 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hotbay_bay::{Options, POLL_INTERVAL, Reader, Scan};
+use hotbay_bay::{Options, POLL_INTERVAL, Reader, Scan, Stage};
 use hotbay_loader::Loader;
+use hotbay_logs::Level;
 use hotbay_protocol::{Channel, ChannelError, EngineMemory, ToEngine, Why};
 use hotbay_sys::memory::SharedWords;
+use hotbay_sys::signals;
 use tokio::sync::mpsc;
 
 /// What an engine is started with.
@@ -42,8 +44,12 @@ pub struct Settings {
     pub bay: PathBuf,
     /// The runtime's own folder; the stage lies in it.
     pub state: PathBuf,
+    /// The size of the volume that this folder is, in bytes, if it has one.
+    pub state_size: Option<u64>,
     /// Threads that serve requests.
     pub workers: usize,
+    /// How much this process logs; the keeper may change it.
+    pub log: Level,
 }
 
 /// Why an engine could not run.
@@ -83,13 +89,18 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> EngineError {
 /// When the engine cannot begin; later trouble is reported to the keeper.
 pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
     let channel = Channel::new(socket);
+    // They are the keeper's, who tells us. Whoever signals all processes of one name must not end us.
+    signals::ignore(&[signals::USER_1, signals::USER_2]).map_err(system("ignore signals"))?;
     let (generation, why, listener, memory) = hello(&channel)?;
     hotbay_sys::crash::install(memory.words().clone(), EngineMemory::crash_offset())
         .map_err(system("install the crash handler"))?;
     let stage = settings.state.join("stage");
-    hotbay_bay::clean_stage(&stage).map_err(|source| EngineError::Stage { path: stage.clone(), source })?;
+    let stage = Stage::open(&stage).map_err(|source| EngineError::Stage { path: stage, source })?;
+    let stage = stage.in_volume(&settings.state, settings.state_size);
     let loader = Arc::new(Loader::new(memory.clone()).map_err(system("start the loader thread"))?);
-    let (link, messages) = link::Link::new(channel).map_err(system("start the link thread"))?;
+    // Before the link, which does it again when the keeper says so.
+    hotbay_loader::follow_log_level();
+    let (link, messages) = link::Link::new(channel, settings.log).map_err(system("start the link thread"))?;
     let attached = memory.clone();
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.max(1))

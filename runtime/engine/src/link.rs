@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hotbay_api::Digest;
+use hotbay_logs::Level;
 use hotbay_protocol::{Channel, ChannelError, Probe, ProbeOutcome, ToEngine, ToKeeper};
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,17 +27,17 @@ struct Probes {
 }
 
 impl Link {
-    /// Takes over the channel and starts the receiving thread.
+    /// Takes over the channel and starts the receiving thread, which also does what the keeper says of the log: at once, whatever holds `control` up.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub fn new(channel: Channel) -> std::io::Result<(Arc<Self>, mpsc::Receiver<ToEngine>)> {
+    pub fn new(channel: Channel, log: Level) -> std::io::Result<(Arc<Self>, mpsc::Receiver<ToEngine>)> {
         let channel = Arc::new(channel);
         let (sender, receiver) = mpsc::channel(WAITING);
         let receiving = Arc::clone(&channel);
         std::thread::Builder::new()
             .name("keeper-link".to_owned())
-            .spawn(move || receive(&receiving, &sender))?;
+            .spawn(move || receive(&receiving, &sender, &log))?;
         Ok((Arc::new(Self { channel, probes: Mutex::default() }), receiver))
     }
 
@@ -90,9 +91,13 @@ impl Link {
     }
 }
 
-fn receive(channel: &Channel, sender: &mpsc::Sender<ToEngine>) {
+fn receive(channel: &Channel, sender: &mpsc::Sender<ToEngine>, log: &Level) {
     loop {
         match channel.receive() {
+            Ok((ToEngine::Log { step }, _fds)) => {
+                log.set(step);
+                hotbay_loader::follow_log_level();
+            }
             Ok((message, _fds)) => {
                 if sender.blocking_send(message).is_err() {
                     return;

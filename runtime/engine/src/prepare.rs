@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hotbay_api::{Blob, Digest, Reason, Revision, chain, names};
 use hotbay_artifact::{Host, ModuleFacts, check, host};
-use hotbay_bay::{BlobError, VerifiedBlobs};
+use hotbay_bay::{BlobError, Stage, VerifiedBlobs};
 use hotbay_loader::{Image, Instance, InstanceConfig, Loader, Mark, Staged};
 use hotbay_protocol::{EngineMemory, ProbeOutcome};
 use tokio::sync::{Semaphore, oneshot};
@@ -27,7 +27,9 @@ const HURRY: Duration = Duration::from_secs(3);
 /// What preparations share.
 pub(crate) struct Preparer {
     bay: PathBuf,
-    stage: PathBuf,
+    stage: Stage,
+    /// The builds that entries name; the others may go from the stage.
+    named: Mutex<BTreeSet<Digest>>,
     host: Host,
     loader: Arc<Loader>,
     link: Arc<Link>,
@@ -57,10 +59,11 @@ struct Checked {
 struct Probed(Checked);
 
 impl Preparer {
-    pub fn new(bay: PathBuf, stage: PathBuf, loader: Arc<Loader>, link: Arc<Link>) -> Self {
+    pub fn new(bay: PathBuf, stage: Stage, loader: Arc<Loader>, link: Arc<Link>) -> Self {
         Self {
             bay,
             stage,
+            named: Mutex::default(),
             host: Host::current(),
             loader,
             link,
@@ -70,9 +73,14 @@ impl Preparer {
         }
     }
 
-    /// Removes staged builds that are not `named`. What is mapped from them stays mapped.
-    pub fn sweep_stage(&self, named: &BTreeSet<Digest>) {
-        sweep(&self.stage, named);
+    /// Notes which builds entries name. Call it before anything is prepared that was not named before: others may go from the stage.
+    pub fn set_named(&self, named: BTreeSet<Digest>) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// Removes staged builds that no entry names; how many. What is mapped from them stays mapped.
+    pub fn sweep_stage(&self) -> usize {
+        sweep(self.stage.path(), &self.named)
     }
 
     /// Goes through all steps. `row` is the module's row in the engine's memory.
@@ -104,10 +112,7 @@ impl Preparer {
 
     fn check(&self, revision: &Revision) -> Result<Checked, Failure> {
         let blob = self.blob(revision)?;
-        let path = self
-            .copied
-            .copy_blob(&self.bay, &blob.digest, blob.size, &self.stage)
-            .map_err(|error| blob_failure(&error))?;
+        let path = self.stage_blob(blob).map_err(|error| blob_failure(&error))?;
         let handlers = self.facts(&path, blob.digest)?;
         match revision.routes.iter().find(|route| !handlers.contains(&route.handler)) {
             Some(route) => Err(Failure::new(
@@ -121,6 +126,11 @@ impl Preparer {
             )),
             None => Ok(Checked { path, digest: blob.digest, handlers }),
         }
+    }
+
+    fn stage_blob(&self, blob: &Blob) -> Result<PathBuf, BlobError> {
+        let copy = || self.copied.copy_blob(&self.bay, &blob.digest, blob.size, &self.stage);
+        with_room(copy, || self.sweep_stage())
     }
 
     fn blob<'r>(&self, revision: &'r Revision) -> Result<&'r Blob, Failure> {
@@ -217,15 +227,32 @@ fn blob_failure(error: &BlobError) -> Failure {
     if passes { Failure { retry: Retry::Later, ..failure } } else { failure }
 }
 
-fn sweep(stage: &Path, named: &BTreeSet<Digest>) {
-    let Ok(files) = std::fs::read_dir(stage) else { return };
+/// Copies, and once more after a sweep if there was no room. Nobody tells of it if it can be mended here: builds stay staged until their room is needed.
+fn with_room<T>(copy: impl Fn() -> Result<T, BlobError>, sweep: impl Fn() -> usize) -> Result<T, BlobError> {
+    match copy() {
+        Err(error) if error.reason() == Reason::NoSpace => {
+            // Also when nothing was removed: another preparation may have swept since the first try.
+            sweep();
+            copy()
+        }
+        result => result,
+    }
+}
+
+fn sweep(stage: &Path, named: &Mutex<BTreeSet<Digest>>) -> usize {
+    let Ok(files) = std::fs::read_dir(stage) else { return 0 };
+    let mut removed = 0;
     for file in files.flatten() {
         let digest = file.file_name().to_str().and_then(names::parse_blob_file).map(|(digest, _)| digest);
-        if digest.is_some_and(|digest| !named.contains(&digest)) && std::fs::remove_file(file.path()).is_ok()
-        {
+        let Some(digest) = digest else { continue };
+        // Locked for one file at a time: what is named from now on is not removed, and who names it does not wait for the whole stage.
+        let named = named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.contains(&digest) && std::fs::remove_file(file.path()).is_ok() {
+            removed += 1;
             tracing::debug!(file = %file.path().display(), "removed from the stage: no entry names it");
         }
     }
+    removed
 }
 
 #[cfg(test)]
@@ -240,9 +267,20 @@ mod tests {
         for name in [names::blob_file(&kept), names::blob_file(&gone), ".copying".to_owned()] {
             std::fs::write(path(&name), "").unwrap();
         }
-        sweep(stage.path(), &BTreeSet::from([kept]));
+        assert_eq!(sweep(stage.path(), &Mutex::new(BTreeSet::from([kept]))), 1);
         assert!(path(&names::blob_file(&kept)).exists() && path(".copying").exists());
         assert!(!path(&names::blob_file(&gone)).exists());
+    }
+
+    #[test]
+    fn who_finds_no_room_tries_again_even_if_another_has_swept() {
+        let tries = std::cell::Cell::new(0);
+        let copy = || {
+            tries.set(tries.get() + 1);
+            let no_space = BlobError::NoSpace { stage: PathBuf::from("stage"), want: 1 };
+            if tries.get() == 1 { Err(no_space) } else { Ok(tries.get()) }
+        };
+        assert_eq!(with_room(copy, || 0).unwrap(), 2, "the other's sweep has made the room");
     }
 
     #[test]

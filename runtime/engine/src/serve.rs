@@ -14,16 +14,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::connection::{self, Conn, Phase};
+use crate::connection::{self, Conn, Limits, Phase};
 use crate::table::Routes;
 use crate::timers::Timers;
 
 /// How often connections are looked through, in seconds; also the step of the clock that they are judged by.
 const SWEEP: u32 = 1;
-/// How long a request's head may take. As nginx's client_header_timeout, halved.
-const HEAD_SECS: u32 = 30;
-/// How long a connection may say nothing: longer than the usual proxies keep theirs, so that they close first.
-const IDLE_SECS: u32 = 620;
+/// A head as long as nginx's client_header_timeout, halved; between requests longer than the usual proxies wait, so that they close first; answers
+/// as long as its send_timeout.
+const LIMITS: Limits = Limits { head: 30, idle: 620, answer: 60 };
 /// After a failed accept (no descriptors left) the next one comes this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,13 +32,13 @@ pub(crate) struct Shared {
     pub routes: ArcSwap<Routes>,
     pub memory: EngineMemory,
     pub timers: Timers,
-    clock: AtomicU32,
+    /// Seconds since the engine began, to the step of the sweep.
+    pub clock: Arc<AtomicU32>,
 }
 
 impl Shared {
-    /// Seconds since the engine began, to the step of the sweep.
-    pub fn now(&self) -> u32 {
-        self.clock.load(Ordering::Relaxed)
+    pub fn new(memory: EngineMemory, timers: Timers) -> Self {
+        Self { routes: ArcSwap::default(), memory, timers, clock: Arc::default() }
     }
 }
 
@@ -71,10 +70,10 @@ impl Conns {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(self: &Arc<Self>) -> Registered {
+    fn insert(self: &Arc<Self>, clock: &Arc<AtomicU32>) -> Registered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open();
-        let conn = Arc::new(Conn::new(open.phase));
+        let conn = Arc::new(Conn::new(open.phase, clock));
         open.conns.insert(id, Arc::clone(&conn));
         self.count.send_replace(open.conns.len());
         Registered { id, conn, conns: Arc::clone(self) }
@@ -87,10 +86,10 @@ impl Conns {
         open.conns.values().for_each(|conn| conn.move_to(phase));
     }
 
-    fn cut_stale(&self, now: u32) {
+    fn end_stale(&self, now: u32) {
         let open = self.open();
         for conn in open.conns.values() {
-            if let Some(phase) = conn.stale(now, HEAD_SECS, IDLE_SECS) {
+            if let Some(phase) = conn.stale(now, LIMITS) {
                 conn.move_to(phase);
             }
         }
@@ -114,8 +113,7 @@ impl Drop for Registered {
 
 impl Server {
     pub fn new(memory: EngineMemory, workers: Handle, timers: Timers) -> Self {
-        let clock = AtomicU32::new(0);
-        let shared = Arc::new(Shared { routes: ArcSwap::default(), memory, timers, clock });
+        let shared = Arc::new(Shared::new(memory, timers));
         let conns =
             Arc::new(Conns { next: AtomicU64::new(0), open: Mutex::default(), count: watch::Sender::new(0) });
         shared.timers.spawn(sweep(Arc::clone(&shared), Arc::clone(&conns)));
@@ -176,7 +174,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, conns: A
             Ok((stream, _peer)) => {
                 // Answers are written whole; waiting for more to send would only delay them.
                 let _ = stream.set_nodelay(true);
-                let registered = conns.insert();
+                let registered = conns.insert(&shared.clock);
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     connection::serve(stream, &registered.conn, &shared).await;
@@ -197,6 +195,9 @@ async fn sweep(shared: Arc<Shared>, conns: Arc<Conns>) {
     loop {
         tick.tick().await;
         let now = shared.clock.fetch_add(SWEEP, Ordering::Relaxed) + SWEEP;
-        conns.cut_stale(now);
+        conns.end_stale(now);
     }
 }
+
+#[cfg(test)]
+mod tests;

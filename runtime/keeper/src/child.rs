@@ -30,7 +30,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts an engine and gives it socket, memory and policy.
+    /// Starts an engine and gives it socket, memory and policy, and has it log as much as this process.
     ///
     /// # Errors
     /// When the program cannot be started, or the system has no room.
@@ -39,6 +39,7 @@ impl Child {
         listener: &TcpListener,
         (generation, why): (u64, Why),
         policy: &ToEngine,
+        log_step: i8,
     ) -> io::Result<Self> {
         let shared = memory::create("hotbay-engine", ENGINE_MEMORY_WORDS)?;
         let memory = EngineMemory::new(SharedWords::map(&shared)?)?;
@@ -48,8 +49,12 @@ impl Child {
         let child = process::spawn(program(command)?, Some(theirs.into_fd()))?;
         let child = Self { pid: child.pid, generation, channel, memory, closed: false };
         let hello = ToEngine::Hello { generation, why };
+        let log = ToEngine::Log { step: log_step };
+        let greetings = [(&hello, &[listener.as_fd(), shared.as_fd()][..]), (policy, &[]), (&log, &[])];
+        // Where nothing was changed there is nothing to say of it.
+        let greetings = greetings.into_iter().take(if log_step == 0 { 2 } else { 3 });
         // One that has died by now is found by its death.
-        for (message, fds) in [(&hello, &[listener.as_fd(), shared.as_fd()][..]), (policy, &[])] {
+        for (message, fds) in greetings {
             if let Err(error) = child.channel.send_with(message, fds) {
                 tracing::warn!(engine = generation, %error, "engine cannot be greeted");
             }
@@ -62,11 +67,13 @@ impl Child {
         Some(&self.channel).filter(|_| !self.closed)
     }
 
-    /// Sends a message. A failure becomes an event, but for a ping: an engine that does not read is found by its silence.
+    /// Sends a message. A failure becomes an event, but for what can be missed: an engine that does not read is found by its silence.
     pub fn send(&self, message: &ToEngine) -> Option<Event> {
         match self.channel.send(message) {
             Ok(()) => None,
-            Err(ChannelError::WouldBlock) if matches!(message, ToEngine::Ping(_)) => None,
+            Err(ChannelError::WouldBlock) if matches!(message, ToEngine::Ping(_) | ToEngine::Log { .. }) => {
+                None
+            }
             Err(error) => {
                 tracing::debug!(engine = self.generation, %error, "message not sent");
                 Some(Event::Lost { generation: self.generation })

@@ -1,77 +1,46 @@
 //! /healthz and /readyz.
 //!
-//! Owns a very small HTTP/1.1 server that lives inside the keeper's loop: one GET a connection, answered and closed. That it answers at all is
-//! what /healthz says. Never blocks, and no client can hold more than its place among few for longer than two seconds.
+//! Owns what they answer; `port` serves them. That it answers at all is what /healthz says.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::net::TcpListener;
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use rustix::event::PollFlags;
+
+use crate::port::{Port, Reply};
 
 const MAX_CONNECTIONS: usize = 64;
 const MAX_REQUEST_BYTES: usize = 1024;
-const IDLE: Duration = Duration::from_secs(2);
 
 /// The server.
 #[derive(Debug)]
 pub struct Health {
-    listener: TcpListener,
-    connections: Vec<Connection>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
-    request: Vec<u8>,
-    deadline: Instant,
+    port: Port,
 }
 
 impl Health {
     /// A server on a non-blocking socket.
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener, connections: Vec::new() }
+        Self { port: Port::new(listener, MAX_CONNECTIONS) }
     }
 
-    /// What to poll for reading. A full house leaves new clients in the socket's queue.
-    pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = Some(self.listener.as_fd()).filter(|_| self.connections.len() < MAX_CONNECTIONS);
-        listener.into_iter().chain(self.connections.iter().map(|connection| connection.stream.as_fd()))
+    /// What to poll, and for what.
+    pub fn interests(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        self.port.interests()
     }
 
-    /// When the next connection has idled too long.
+    /// When to call [`Self::turn`] at the latest.
     pub fn due(&self) -> Option<Instant> {
-        self.connections.iter().map(|connection| connection.deadline).min()
+        self.port.due()
     }
 
     /// Accepts, reads, answers and closes what can be.
     pub fn turn(&mut self, now: Instant, ready: bool) {
-        while self.connections.len() < MAX_CONNECTIONS {
-            let Ok((stream, _)) = self.listener.accept() else { break };
-            if stream.set_nonblocking(true).is_ok() {
-                self.connections.push(Connection { stream, request: Vec::new(), deadline: now + IDLE });
-            }
-        }
-        self.connections.retain_mut(|connection| connection.turn(ready) && connection.deadline > now);
-    }
-}
-
-impl Connection {
-    /// Whether there is more to wait for.
-    fn turn(&mut self, ready: bool) -> bool {
-        let mut buffer = [0; MAX_REQUEST_BYTES];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(length) => self.request.extend_from_slice(&buffer[..length]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return error.kind() == ErrorKind::WouldBlock,
-            }
-            if let Some(answer) = answer(&self.request, ready) {
-                // A new connection's buffer has room for it; a client that is gone needs none.
-                let _ = self.stream.write(answer.as_bytes());
-                return false;
-            }
-        }
+        self.port.turn(now, &mut |request| {
+            let answer = answer(request, ready)?;
+            Some(Reply { end: answer.len(), bytes: answer.into_bytes().into() })
+        });
     }
 }
 
@@ -101,6 +70,7 @@ fn answer(request: &[u8], ready: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::tests::{ask, listener};
 
     fn status(request: &str, ready: bool) -> Option<String> {
         answer(request.as_bytes(), ready).map(|answer| answer["HTTP/1.1 ".len()..][..3].to_owned())
@@ -125,22 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn a_full_house_answers_again_once_the_idle_are_gone() {
-        let listener = hotbay_sys::listener::listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
+    fn silent_clients_do_not_keep_the_kubelet_out() {
+        let (listener, address) = listener();
         let mut health = Health::new(listener);
         let now = Instant::now();
-        let idle: Vec<_> = (0..MAX_CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let silent: Vec<_> =
+            (0..MAX_CONNECTIONS).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         health.turn(now, true);
-        assert_eq!(health.connections.len(), MAX_CONNECTIONS);
-        let mut client = TcpStream::connect(address).unwrap();
-        client.write_all(b"GET /readyz HTTP/1.1\r\n\r\n").unwrap();
-        assert_eq!(health.readable().count(), MAX_CONNECTIONS, "the listener is left alone");
-        health.turn(now + IDLE, true);
-        health.turn(now + IDLE, true);
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).unwrap();
+        let answer = ask(address, b"GET /readyz HTTP/1.1\r\n\r\n", || health.turn(now, true));
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        drop(idle);
+        drop(silent);
     }
 }

@@ -11,23 +11,26 @@
 //! death alone removes it: a kill is a wish, too.
 
 mod deadlines;
+mod event;
 mod lifecycle;
 mod shutdown;
+mod succession;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hotbay_api::{Digest, EntryState, LocalReport, Trouble};
-use hotbay_protocol::{ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
+use hotbay_protocol::{ProbeOutcome, Why};
 
-use crate::blame::{Death, Killed};
+use crate::blame::Killed;
 use crate::board::Board;
 use crate::history::History;
 use crate::journal::Journal;
-use crate::probe_queue::{ProbeQueue, Start};
+use crate::probe_queue::ProbeQueue;
+
+pub use event::{Action, Event};
 
 /// How long the keeper stays ready without an active engine: a crash is over sooner, and clients wait in the socket's queue.
 const ABSENCE: Duration = Duration::from_secs(2);
@@ -40,87 +43,6 @@ pub struct Timing {
     pub handover_interval: Duration,
     pub ready_timeout: Duration,
     pub hang_timeout: Duration,
-}
-
-/// Something that happened. `generation` names the engine.
-#[derive(Debug)]
-pub enum Event {
-    Hangup,
-    Terminate,
-    Ready {
-        generation: u64,
-        ok: u32,
-        failed: u32,
-    },
-    Active {
-        generation: u64,
-    },
-    Drained {
-        generation: u64,
-        cut: u32,
-    },
-    /// Too much retired code is mapped.
-    Retired {
-        generation: u64,
-    },
-    /// A load hangs for ever; whose, if the loader's slot says so.
-    LoaderHangs {
-        generation: u64,
-        suspect: Option<Suspect>,
-    },
-    Pong {
-        generation: u64,
-    },
-    Probe {
-        generation: u64,
-        digest: Digest,
-        path: PathBuf,
-    },
-    Report {
-        generation: u64,
-        piece: ReportPiece,
-    },
-    /// Its channel is closed or broken.
-    Lost {
-        generation: u64,
-    },
-    SpawnFailed {
-        generation: u64,
-        message: String,
-    },
-    Died {
-        generation: u64,
-        death: Death,
-    },
-    ProbeEnded {
-        digest: Digest,
-        outcome: ProbeOutcome,
-    },
-    /// Time has passed.
-    Tick,
-}
-
-/// Something to do, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    Spawn {
-        generation: u64,
-        why: Why,
-        policy: ToEngine,
-    },
-    Send {
-        generation: u64,
-        message: ToEngine,
-    },
-    Kill {
-        generation: u64,
-    },
-    Probe(Start),
-    /// Nobody is to be accepted any more.
-    CloseListener,
-    SaveJournal,
-    /// [`Machine::report`] may say something new.
-    Report,
 }
 
 /// The keeper's state.

@@ -4,14 +4,13 @@
 //! all of them, so a wake-up needs no bookkeeping of who caused it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hotbay_api::Reason;
-use hotbay_protocol::{ProbeOutcome, Tally};
+use hotbay_logs::Level;
+use hotbay_protocol::{ProbeOutcome, Tally, ToEngine};
 use hotbay_sys::process::{self, Ended};
 use hotbay_sys::signals::{self, Signals};
 use hotbay_sys::{listener, listener::Damage};
@@ -19,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::admin::Admin;
 use crate::child::Child;
+use crate::error::KeeperError;
 use crate::health::Health;
 use crate::machine::{Action, Event, Machine, Timing};
 use crate::probe_queue::Start;
@@ -27,39 +27,18 @@ use crate::settings::Settings;
 use crate::sockets;
 use crate::store::{self, ReportFile};
 
+const SIGNALS: [i32; 6] = [
+    signals::HANGUP,
+    signals::INTERRUPT,
+    signals::TERMINATE,
+    signals::CHILD,
+    signals::USER_1,
+    signals::USER_2,
+];
 /// A module can shut the socket down for everybody; it is looked after this often.
 const LISTENER_CHECK: Duration = Duration::from_secs(1);
 /// More than a socket holds: what an engine says at its end is heard whole, and one that never stops talking does not keep us from the others.
 const MESSAGES_A_TURN: usize = 1024;
-
-/// Why the keeper could not begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}; is it in use, or not this machine's?")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// The state folder cannot be used.
-    #[error("cannot use the state folder {}; it must be writable", path.display())]
-    State {
-        /// Which.
-        path: PathBuf,
-        /// The kernel's answer.
-        source: io::Error,
-    },
-    /// A call that cannot fail on a healthy system has failed.
-    #[error("the kernel refused {what}")]
-    System {
-        /// What was asked.
-        what: &'static str,
-        /// Its answer.
-        source: io::Error,
-    },
-}
 
 pub(crate) struct Keeper {
     pub(crate) settings: Settings,
@@ -101,9 +80,7 @@ impl Keeper {
     fn open(settings: Settings) -> Result<Self, KeeperError> {
         let system = |what| move |source| KeeperError::System { what, source };
         // Before anything could signal us or end as our child.
-        let signals =
-            Signals::block(&[signals::HANGUP, signals::INTERRUPT, signals::TERMINATE, signals::CHILD])
-                .map_err(system("to block signals"))?;
+        let signals = Signals::block(&SIGNALS).map_err(system("to block signals"))?;
         process::set_dumpable(false).map_err(system("to hide the process's memory"))?;
         process::become_subreaper().map_err(system("to make the process a subreaper"))?;
         let journal = store::load_journal(&settings.state)
@@ -141,11 +118,12 @@ impl Keeper {
     fn wait(&self) -> Result<(), KeeperError> {
         let channels = self.children.values().filter_map(Child::readable).map(AsFd::as_fd);
         let output = self.probes.iter().filter_map(ProbeRun::readable);
-        let health = self.health.iter().flat_map(Health::readable);
-        let all = std::iter::once(self.signals.as_fd()).chain(channels).chain(output).chain(health);
+        let health = self.health.iter().flat_map(Health::interests);
+        let all = std::iter::once(self.signals.as_fd()).chain(channels).chain(output);
         let admin = self.admin.iter().flat_map(Admin::interests);
         let mut all: Vec<_> = all
             .map(|fd| (fd, PollFlags::IN))
+            .chain(health)
             .chain(admin)
             .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags))
             .collect();
@@ -174,6 +152,8 @@ impl Keeper {
             match signal {
                 signals::HANGUP => self.handle(Event::Hangup),
                 signals::TERMINATE | signals::INTERRUPT => self.handle(Event::Terminate),
+                signals::USER_1 => self.change_log(Level::more),
+                signals::USER_2 => self.change_log(Level::less),
                 _ => {}
             }
         }
@@ -207,6 +187,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Logs more, or less, and has every engine do the same.
+    fn change_log(&mut self, change: fn(&Level)) {
+        let Some(log) = &self.settings.log else { return };
+        change(log);
+        let message = ToEngine::Log { step: log.step() };
+        self.events.extend(self.children.values().filter_map(|child| child.send(&message)));
+    }
+
     /// Takes all that an engine has said.
     fn hear(&mut self, generation: u64) {
         for _ in 0..MESSAGES_A_TURN {
@@ -224,7 +212,7 @@ impl Keeper {
             self.hear(generation);
             if let Some(child) = self.children.remove(&generation) {
                 child.memory().add_to(&mut self.buried);
-                self.buried.bound();
+                self.bound_buried();
                 self.handle(Event::Died { generation, death: child.death(ended.how) });
             }
         } else if let Some(at) = self.probes.iter().position(|probe| probe.pid == ended.pid) {
@@ -233,6 +221,15 @@ impl Keeper {
         } else {
             tracing::debug!(pid = ended.pid, "reaped an orphan");
         }
+    }
+
+    /// What is in the bay, or still known to an engine, is counted on: the report holds the bay's entries also while no engine lives.
+    fn bound_buried(&mut self) {
+        let (machine, children) = (&self.machine, &self.children);
+        self.buried.bound(|| {
+            let named = children.values().flat_map(|child| child.memory().modules());
+            named.chain(machine.report().entries.into_iter().map(|entry| entry.key)).collect()
+        });
     }
 
     /// Lets the machine decide, and executes what it decides, until nothing new comes of it.
@@ -249,7 +246,8 @@ impl Keeper {
         match action {
             Action::Spawn { generation, why, policy } => {
                 let Some(listener) = &self.listener else { return };
-                match Child::start(&self.settings.engine, listener, (generation, why), &policy) {
+                let log_step = self.settings.log.as_ref().map_or(0, Level::step);
+                match Child::start(&self.settings.engine, listener, (generation, why), &policy, log_step) {
                     Ok(child) => drop(self.children.insert(generation, child)),
                     Err(error) => {
                         self.events.push_back(Event::SpawnFailed {

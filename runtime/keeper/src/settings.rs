@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hotbay_logs::Level;
+
 /// The keeper's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -26,6 +28,8 @@ pub struct Settings {
     pub engine: Vec<OsString>,
     /// Program and arguments of a probe; the path of the staged build is added.
     pub probe: Vec<OsString>,
+    /// How much this process and its engines log, if SIGUSR1 and SIGUSR2 are to change that.
+    pub log: Option<Level>,
     /// How long an engine may drain.
     pub drain_timeout: Duration,
     /// How long to go on accepting, though not ready any more, after SIGTERM.
@@ -55,6 +59,7 @@ impl Settings {
             state,
             engine,
             probe,
+            log: None,
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             handover_interval: Duration::from_secs(600),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hotbay_sys::listener;
 
 use crate::admin::Admin;
-use crate::run::KeeperError;
+use crate::error::KeeperError;
 use crate::settings::Settings;
 
 const BIND_PATIENCE: Duration = Duration::from_secs(2);

@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::frame::Frame;
 use crate::handle::{self, Body, Closed, Kind, Reply};
-use crate::thread::in_module;
+use crate::marks::in_module;
 use crate::{Captures, Instance};
 
 /// Polls in a row for wakes that came while the module was being polled; then the thread's other tasks get their turn.
@@ -240,7 +240,7 @@ impl Drop for Call {
 }
 
 /// What a call comes to, given what its module returned and said.
-#[inline]
+#[inline(always)]
 fn verdict(rc: abi::Rc, closed: Option<Closed>) -> Result<Answer, CallFailure> {
     let Some(closed) = closed else { return Err(CallFailure::NoAnswer) };
     let words = || closed.words.unwrap_or_else(|| "no words were given".to_owned());

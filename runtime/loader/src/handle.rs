@@ -131,6 +131,8 @@ pub(crate) struct Closed {
 }
 
 /// Ends a handle and returns what came of it; `None` if it was stale.
+// The answer is large: where this is part of its caller, it is moved once.
+#[inline(always)]
 pub(crate) fn close(handle: Handle) -> Option<Closed> {
     let (index, generation) = parts(handle);
     let slot = slot(index)?;

@@ -35,6 +35,11 @@ pub enum ToEngine {
         /// In milliseconds.
         deadline_ms: u64,
     },
+    /// How much to log: so many steps more than was set at the start, or less if negative.
+    Log {
+        /// As the crate `hotbay-logs` counts them.
+        step: i8,
+    },
     /// How a probe that the engine asked for ended.
     Probed(Probe),
     /// Answered by [`ToKeeper::Pong`] with the same number.

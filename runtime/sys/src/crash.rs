@@ -2,7 +2,8 @@
 //!
 //! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot, which address and what the thread
 //! was at to shared words, and lets the process die of that signal within milliseconds. It goes on with nothing and unwinds nothing: what a
-//! fault left in the heap, and which locks it holds, nobody can know. The first fault wins. `exit()` and SIGKILL leave no record.
+//! fault left in the heap, and which locks it holds, nobody can know. The first fault wins, and other threads that fault let it finish its record. `exit()`
+//! and SIGKILL leave no record.
 //!
 //! What a thread is at is a pointer that it sets with [`enter`], two stores a call; what lies behind it is read only in the handler, by the
 //! function given to [`describe_with`]. If the fault has destroyed that too, the kernel ends the process inside the handler: the words
@@ -16,7 +17,7 @@ use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 use crate::memory::SharedWords;
 
@@ -34,10 +35,14 @@ const TEXT_WORDS: usize = 24;
 // The handler needs little, but a CPU with AVX-512 or AMX pushes up to 11 KiB of registers for it.
 const ALT_STACK_BYTES: usize = 64 * 1024;
 
+/// How long a thread that faults later gives way, in steps of a millisecond. A record takes microseconds, but its thread may wait for a processor. Steps,
+/// because time also passes for a process that is stopped as a whole, as in a container that has used up its share.
+const GIVE_WAY_STEPS: u32 = 50;
+
 /// The record: `RECORD_WORDS` words that stay mapped for ever. Null before [`install`].
 static RECORD: AtomicPtr<AtomicU64> = AtomicPtr::new(null_mut());
-/// Set by the first fault.
-static CLAIMED: AtomicBool = AtomicBool::new(false);
+/// The thread of the first fault, which alone writes the record; 0 before it.
+static CLAIMED: AtomicI32 = AtomicI32::new(0);
 /// Who may write the record: a child that a module forks inherits handler and memory, and is none of the keeper's business.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// A [`Describe`], or null.
@@ -163,30 +168,34 @@ extern "C" fn on_fatal(signal: i32, info: *mut libc::siginfo_t, _context: *mut c
     if owned && !record.is_null() {
         // SAFETY: `install` stored a pointer to RECORD_WORDS words that stay mapped for ever.
         let record = unsafe { std::slice::from_raw_parts(record, RECORD_WORDS) };
-        if CLAIMED.swap(true, Ordering::AcqRel) {
-            await_first(&record[0]);
-        } else {
-            // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo_t; only a fault of the kernel's own has an address in it, and only
-            // a signal that a process sent has a sender.
-            let (address, sent) = unsafe {
-                let info = &*info;
-                if info.si_code > 0 {
-                    (info.si_addr() as u64, false)
-                } else {
-                    (0, info.si_pid() != libc::getpid())
-                }
-            };
-            // What another process sends hits any thread: whatever that was at has nothing to do with it.
-            record[1].store(if sent { 0 } else { SLOT.get() }, Ordering::Relaxed);
-            record[2].store(address, Ordering::Relaxed);
-            record[0].store(u64::from(signal.unsigned_abs()), Ordering::Release);
-            // Last: what is read here may be broken, and a fault inside the handler is the end.
-            if !sent {
-                describe(record);
-            }
+        // SAFETY: gettid takes nothing, cannot fail and is a plain system call.
+        let thread = unsafe { libc::gettid() };
+        match CLAIMED.compare_exchange(0, thread, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => write(record, signal, info),
+            // A fault inside the handler: nobody is left to wait for.
+            Err(first) if first == thread => {}
+            Err(_) => give_way(),
         }
     }
     end_by(signal)
+}
+
+/// Writes the record of this thread's fault. The signal's word comes after those that belong to it, so that no reader sees half of them.
+fn write(record: &[AtomicU64], signal: i32, info: *const libc::siginfo_t) {
+    // SAFETY: the kernel gives a handler with SA_SIGINFO a whole siginfo_t; only a fault of the kernel's own has an address in it, and only
+    // a signal that a process sent has a sender.
+    let (address, sent) = unsafe {
+        let info = &*info;
+        if info.si_code > 0 { (info.si_addr() as u64, false) } else { (0, info.si_pid() != libc::getpid()) }
+    };
+    // What another process sends hits any thread: whatever that was at has nothing to do with it.
+    record[1].store(if sent { 0 } else { SLOT.get() }, Ordering::Relaxed);
+    record[2].store(address, Ordering::Relaxed);
+    record[0].store(u64::from(signal.unsigned_abs()), Ordering::Release);
+    // Last: what is read here may be broken, and a fault inside the handler is the end.
+    if !sent {
+        describe(record);
+    }
 }
 
 /// Adds what this thread was at. Copies only.
@@ -207,13 +216,12 @@ fn describe(record: &[AtomicU64]) {
     record[TEXT - 1].store(length.min(TEXT_BYTES) as u64, Ordering::Release);
 }
 
-/// Another thread faulted first and is writing its record: a matter of nanoseconds, bounded in case it cannot.
-fn await_first(signal: &AtomicU64) {
-    for _ in 0..1_000_000 {
-        if signal.load(Ordering::Acquire) != 0 {
-            return;
-        }
-        std::hint::spin_loop();
+/// Another thread faulted first: it writes its record, and ends the process when that is done. Bounded, in case it cannot.
+fn give_way() {
+    let step = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    for _ in 0..GIVE_WAY_STEPS {
+        // SAFETY: nanosleep is async-signal-safe, reads a whole timespec and need not say what is left.
+        unsafe { libc::nanosleep(&step, null_mut()) };
     }
 }
 

@@ -72,13 +72,14 @@ mod tests {
 
     #[test]
     fn a_shut_down_listener_listens_again_on_its_port() {
-        // Port 0 would be chosen anew by listen(): only an explicitly bound port is kept.
-        let port = local().local_addr().unwrap();
-        let listener = listen(port).unwrap();
+        // Port 0 would be chosen anew by listen(): only an explicitly bound port is kept. The address is nobody else's.
+        let [.., one, two, three] = std::process::id().to_be_bytes();
+        let address = SocketAddr::from(([127, one | 0x40, two, three], 8880));
+        let listener = listen(address).unwrap();
         rustix::net::shutdown(&listener, rustix::net::Shutdown::Both).unwrap();
-        assert!(TcpStream::connect(port).is_err(), "it must refuse while it is shut down");
+        assert!(TcpStream::connect(address).is_err(), "it must refuse while it is shut down");
         assert_eq!(repair(&listener).unwrap(), Damage { deaf: true, blocking: false });
-        TcpStream::connect(port).unwrap();
+        TcpStream::connect(address).unwrap();
     }
 
     #[test]

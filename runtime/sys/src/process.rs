@@ -1,7 +1,7 @@
 //! Children, and this process as their parent.
 //!
 //! Owns what must happen between fork and exec, and reaping. A child dies with the thread that started it, leads a process group of its own
-//! and blocks no signal. Reaping takes whatever has ended, so `std::process::Child::wait` must not be used beside it.
+//! and blocks no signal but those that its parent says it will take later. Reaping takes whatever has ended, so `std::process::Child::wait` must not be used beside it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -9,6 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command};
 
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions};
+
+use crate::signals;
 
 /// The descriptor that a child finds its socket on.
 pub const CHILD_SOCKET: RawFd = 3;
@@ -45,31 +47,50 @@ pub enum Ending {
 ///
 /// # Errors
 /// When there is no such program or no room for a process.
-pub fn spawn(mut command: Command, socket: Option<OwnedFd>) -> io::Result<Spawned> {
+pub fn spawn(command: Command, socket: Option<OwnedFd>) -> io::Result<Spawned> {
+    start(command, socket, &[])
+}
+
+/// As [`spawn`] without a socket, but the child begins with `signals` blocked: one that comes before it listens waits until it does, instead of
+/// ending it. For children that take them by [`signals::Signals`], or by handlers and then [`signals::unblock`].
+///
+/// # Errors
+/// When there is no such program or no room for a process, or a number is no signal.
+pub fn spawn_with_blocked(command: Command, signals: &[i32]) -> io::Result<Spawned> {
+    start(command, None, signals)
+}
+
+fn start(mut command: Command, socket: Option<OwnedFd>, blocked: &[i32]) -> io::Result<Spawned> {
+    let mask = signals::set_of(blocked)?;
     // A copy from 3 upwards: either it is 3, or 3 is taken. So the pipe over which std reports a failed exec cannot be on 3.
     let socket = socket.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, CHILD_SOCKET)).transpose()?;
     let raw = socket.as_ref().map(AsRawFd::as_raw_fd);
     let parent = rustix::process::getpid();
     command.process_group(0);
     // SAFETY: `before_exec` calls only what is async-signal-safe, and allocates nothing. `raw` is open: `socket` is dropped after the spawn.
-    unsafe { command.pre_exec(move || before_exec(raw, parent)) };
+    unsafe { command.pre_exec(move || before_exec(raw, parent, &mask)) };
     let mut child = command.spawn()?;
     drop(socket);
     Ok(Spawned { pid: i32::try_from(child.id()).unwrap_or(i32::MAX), stdout: child.stdout.take() })
 }
 
+/// Has a child that `command` starts end with SIGTERM when the thread ends that started it.
+pub fn end_with_parent(command: &mut Command) {
+    let ask = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?);
+    // SAFETY: it is one prctl, which is async-signal-safe and allocates nothing.
+    unsafe { command.pre_exec(ask) };
+}
+
 /// Runs in the child, between fork and exec.
-fn before_exec(socket: Option<RawFd>, parent: Pid) -> io::Result<()> {
+fn before_exec(socket: Option<RawFd>, parent: Pid, mask: &libc::sigset_t) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have died before that took effect.
     if rustix::process::getppid() != Some(parent) {
         return Err(io::Error::from(rustix::io::Errno::SRCH));
     }
-    // SAFETY: sigemptyset initialises the set before it is read; dup2 and fcntl take numbers, and the child owns all of its descriptors.
+    // SAFETY: the set is initialised; dup2 and fcntl take numbers, and the child owns all of its descriptors.
     unsafe {
-        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut());
         let inherited = match socket {
             // dup2 onto itself would leave close-on-exec set.
             Some(CHILD_SOCKET) => libc::fcntl(CHILD_SOCKET, libc::F_SETFD, 0),

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
+use hotbay_sys::signals;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use tokio::sync::oneshot;
 
@@ -50,7 +51,9 @@ impl Keeper {
         // On a laptop nobody minds a handover that was asked for, and somebody waits at the terminal: as long as a request may take by default,
         // not as long as a browser keeps an idle connection.
         command.args(["--handover-interval", "0s", "--drain-timeout", "10s"]);
-        let spawned = hotbay_sys::process::spawn(command, None).context("failed to start the keeper")?;
+        // What is passed on before it listens waits for it.
+        let spawned = hotbay_sys::process::spawn_with_blocked(command, &[signals::USER_1, signals::USER_2])
+            .context("failed to start the keeper")?;
         let pid = Pid::from_raw(spawned.pid).context("the keeper has no process id")?;
         let pidfd =
             rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("failed to watch the keeper")?;
@@ -91,6 +94,11 @@ impl Keeper {
             tracing::info!("draining; Ctrl-C again to hurry");
         }
         self.stopping = true;
-        rustix::process::pidfd_send_signal(&self.pidfd, Signal::TERM).context("failed to tell the keeper")
+        self.tell(Signal::TERM)
+    }
+
+    /// Sends it a signal.
+    pub fn tell(&self, signal: Signal) -> anyhow::Result<()> {
+        rustix::process::pidfd_send_signal(&self.pidfd, signal).context("failed to tell the keeper")
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Documents {
+pub(crate) struct Documents {
     pub modules: Vec<HandlerModule>,
     /// Kinds that mean nothing here, such as RuntimePool.
     pub ignored: Vec<String>,
@@ -19,14 +19,14 @@ pub(super) struct Documents {
 
 /// Why a file cannot be taken. What it held before stays in force.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum YamlError {
+pub(crate) enum YamlError {
     #[error("{file} is not valid YAML: {why}")]
     Syntax { file: String, why: String },
     #[error("{file}, document {number}: {why}")]
     Document { file: String, number: usize, why: String },
 }
 
-pub(super) fn parse(path: &Path, text: &str) -> Result<Documents, YamlError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Documents, YamlError> {
     let file = path.display().to_string();
     let mut documents = Documents::default();
     for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {

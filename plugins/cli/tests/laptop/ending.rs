@@ -30,12 +30,13 @@ async fn unready(laptop: &Laptop) {
 #[tokio::test]
 async fn ctrl_c_lets_a_slow_request_finish() {
     let shop = Workshop::new();
-    let mut laptop = slow(&shop, 1500).await;
+    // Long enough to be seen in flight, and shorter than a laptop drains.
+    let mut laptop = slow(&shop, 4000).await;
     let address = laptop.address;
     let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
     // The request is in the engine's hands before it is told to end.
-    in_flight(&laptop).await;
-    laptop.signal(Role::Run, Signal::INT);
+    in_flight(&laptop, 1).await;
+    laptop.signal(Role::Run, Signal::INT).await;
     unready(&laptop).await;
     let answer = slow.await.unwrap().unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
@@ -43,16 +44,16 @@ async fn ctrl_c_lets_a_slow_request_finish() {
     assert!(http::get(address, "/faulty").await.is_err(), "nobody serves any more");
 }
 
-/// Waits until the engine runs the thread on which `faulty` sleeps.
-async fn in_flight(laptop: &Laptop) {
-    let engine = laptop.pid(Role::Engine);
-    wait_for("the handler has begun", async || {
+/// Waits until the engine runs so many threads on which `faulty` sleeps: one a request.
+pub async fn in_flight(laptop: &Laptop, requests: usize) {
+    let engine = laptop.pid(Role::Engine).await;
+    wait_for(&format!("{requests} handlers have begun"), async || {
         let tasks = std::fs::read_dir(format!("/proc/{engine}/task")).into_iter().flatten().flatten();
         // Where each thread sleeps in the kernel. The engine's own wait by futex, poll and epoll.
         let waits = tasks.map(|task| std::fs::read_to_string(task.path().join("wchan")).unwrap_or_default());
         let waits: Vec<String> = waits.collect();
-        let sleeps = waits.iter().any(|place| place.contains("nanosleep"));
-        if sleeps { Ok(()) } else { Err(format!("{waits:?}")) }
+        let sleeping = waits.iter().filter(|place| place.contains("nanosleep")).count();
+        if sleeping >= requests { Ok(()) } else { Err(format!("{waits:?}")) }
     })
     .await;
 }
@@ -63,7 +64,7 @@ async fn sigterm_ends_an_idle_run_at_once() {
     shop.drop_in("libhello.so", &modules::hello("1.0"));
     let mut laptop = shop.run().await;
     laptop.serves("/hello", V1).await;
-    laptop.signal(Role::Run, Signal::TERM);
+    laptop.signal(Role::Run, Signal::TERM).await;
     assert_eq!(laptop.ended().await.code(), Some(0));
 }
 
@@ -73,11 +74,11 @@ async fn a_second_ctrl_c_hurries() {
     let mut laptop = slow(&shop, 45_000).await;
     let address = laptop.address;
     let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
-    in_flight(&laptop).await;
+    in_flight(&laptop, 1).await;
     let began = std::time::Instant::now();
-    laptop.signal(Role::Run, Signal::INT);
+    laptop.signal(Role::Run, Signal::INT).await;
     unready(&laptop).await;
-    laptop.signal(Role::Run, Signal::INT);
+    laptop.signal(Role::Run, Signal::INT).await;
     assert_eq!(laptop.ended().await.code(), Some(0));
     assert!(slow.await.unwrap().is_err(), "it was cut");
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
@@ -89,7 +90,7 @@ async fn a_run_that_is_killed_leaves_no_process() {
     shop.drop_in("libhello.so", &modules::hello("1.0"));
     let mut laptop = shop.run().await;
     laptop.serves("/hello", V1).await;
-    laptop.signal(Role::Run, Signal::KILL);
+    laptop.signal(Role::Run, Signal::KILL).await;
     assert_eq!(laptop.ended().await.code(), None);
 }
 
@@ -99,7 +100,7 @@ async fn a_keeper_that_is_killed_ends_the_run_with_an_error() {
     shop.drop_in("libhello.so", &modules::hello("1.0"));
     let mut laptop = shop.run().await;
     laptop.serves("/hello", V1).await;
-    laptop.signal(Role::Keeper, Signal::KILL);
+    laptop.signal(Role::Keeper, Signal::KILL).await;
     let code = laptop.ended().await.code();
     assert!(code.is_some_and(|code| code != 0), "{code:?}");
     laptop.says(&["the keeper was killed"]).await;

@@ -49,7 +49,7 @@ async fn an_engine_that_is_killed_under_load_refuses_no_connection() {
     let load = Load::start(laptop.address, Protocol::H1, 8, "/hello");
     load.answered(50).await;
     for kill in 1..=KILLS {
-        send(laptop.pid(Role::Engine), Signal::KILL);
+        send(laptop.pid(Role::Engine).await, Signal::KILL);
         wait_for("the next engine serves", async || {
             let generation = laptop.report().engine;
             if generation > kill { Ok(()) } else { Err(format!("engine {generation}")) }
@@ -154,7 +154,7 @@ async fn an_engine_comes_up_although_a_module_never_settles() {
     let laptop = start(&shop).await;
     set_mode(&shop, "create-pending");
     laptop.entry(FAULTY, "pending", |entry| entry.state == EntryState::Pending).await;
-    send(laptop.pid(Role::Engine), Signal::KILL);
+    send(laptop.pid(Role::Engine).await, Signal::KILL);
     wait_for("the next engine serves", async || match laptop.report().engine {
         2 => Ok(()),
         other => Err(format!("engine {other}")),

@@ -12,6 +12,7 @@ mod ending;
 mod faults;
 mod folder;
 mod h2spec;
+mod logs;
 mod refusals;
 mod requests;
 mod swaps;

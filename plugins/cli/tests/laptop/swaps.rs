@@ -54,8 +54,11 @@ async fn two_hundred_swaps_under_load_fail_no_request() {
         laptop.serves("/hello", text).await;
     }
     load.stop().await;
-    let swapped = laptop.lines().iter().filter(|line| line.contains("swapped")).count();
-    assert!(swapped >= SWAPS - 1, "each swap is a line, there are {swapped}");
+    wait_for("each swap is a line", async || {
+        let swapped = laptop.lines().iter().filter(|line| line.contains("swapped")).count();
+        if swapped >= SWAPS - 1 { Ok(()) } else { Err(format!("there are {swapped}")) }
+    })
+    .await;
     assert_eq!(laptop.report().engine, 1, "no engine was replaced");
 }
 
@@ -67,7 +70,7 @@ async fn handovers_under_load_fail_no_request() {
     laptop.serves("/hello", V1).await;
     let load = Both::start(&laptop).await;
     for handover in 1..=HANDOVERS {
-        laptop.signal(Role::Keeper, Signal::HUP);
+        laptop.signal(Role::Keeper, Signal::HUP).await;
         wait_for("the next engine serves alone", async || {
             let engines = laptop.processes().iter().filter(|(_, role)| *role == Role::Engine).count();
             let generation = laptop.report().engine;

@@ -8,7 +8,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hotbay_sdk::{Request, Response, handler, module};
+use hotbay_sdk::{Request, Response, handler, log, module};
 use serde::Serialize;
 
 /// The answer.
@@ -45,6 +45,7 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
 /// Says what was asked.
 #[handler(ANY, "/echo/{name}")]
 async fn echo(request: Request<'_>) -> Response {
+    log::debug(format_args!("echo of {} bytes", request.body().len()));
     Response::json(&Echo {
         method: request.method(),
         path: request.path(),

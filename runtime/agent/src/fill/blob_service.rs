@@ -83,17 +83,29 @@ enum Failure {
     Refused { status: StatusCode, words: String },
     #[error("it has {got} bytes for it where the entry promises {want}")]
     OtherSize { got: u64, want: u64 },
+    /// Nothing that the service did, and a report has no room for its name beside the sizes and what to do.
+    #[error(transparent)]
+    NoRoom(WriteError),
     #[error("what it sent cannot be kept")]
-    Kept(#[from] WriteError),
+    Kept(#[source] WriteError),
     #[error("writing it panicked")]
     Panicked(#[from] tokio::task::JoinError),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::NoRoom { .. } => Self::NoRoom(error),
+            error => Self::Kept(error),
+        }
+    }
 }
 
 impl Failure {
     /// What the report says.
     fn reason(&self) -> Reason {
         match self {
-            Self::Kept(error) => error.reason(),
+            Self::NoRoom(error) | Self::Kept(error) => error.reason(),
             Self::OtherSize { .. } => Reason::DigestMismatch,
             _ => Reason::Incomplete,
         }
@@ -107,7 +119,10 @@ impl BlobService {
     /// When it did not come whole; the words name the service and its answer.
     pub(super) async fn fetch(&self, writer: &Writer, digest: &Digest, size: u64) -> Result<(), Trouble> {
         self.attempt(writer, digest, size).await.map_err(|failure| {
-            let message = format!("blob {digest}: the blob service {}: {}", self.url, chain(&failure));
+            let message = match &failure {
+                Failure::NoRoom(error) => error.to_string(),
+                _ => format!("blob {digest}: the blob service {}: {}", self.url, chain(&failure)),
+            };
             Trouble { reason: failure.reason(), message }
         })
     }
@@ -129,7 +144,10 @@ impl BlobService {
         if let Some(got) = announced.filter(|got| *got != size) {
             return Err(Failure::OtherSize { got, want: size });
         }
-        receive(answer, writer.begin_blob(digest, size)?).await
+        let (writer, digest) = (writer.clone(), *digest);
+        // Near its limit the whole bay is counted.
+        let blob = tokio::task::spawn_blocking(move || writer.begin_blob(&digest, size)).await??;
+        receive(answer, blob).await
     }
 
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, Failure> {

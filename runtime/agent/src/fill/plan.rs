@@ -4,18 +4,19 @@
 //! one's if the wanted one's cannot be had; an entry of which no blob is there waits and its old version stays; an entry is removed when its deletion was seen or a *complete* list lacks it; a blob goes when no entry names
 //! it, after a while. Pure: no client, no file, no clock.
 
+mod failed;
 mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{Blob, Digest, Entry, EntryKey, Platform, Reason, Trouble};
+use hotbay_api::{Blob, Digest, Entry, EntryKey, Platform, Trouble};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::Event;
 
-use super::backoff;
 use super::config_map::{self, Wanted};
+use failed::Failed;
 use progress::PATIENCE;
 
 /// How long a blob that no entry names stays: the engine may be about to copy it.
@@ -78,30 +79,6 @@ impl BlobState {
             Self::Absent(failed) | Self::Fetching(Some(failed)) => Some(failed),
             Self::Present | Self::Fetching(None) => None,
         }
-    }
-}
-
-#[derive(Clone)]
-struct Failed {
-    why: Option<Trouble>,
-    tries: u32,
-    /// When it failed first.
-    since: Instant,
-    retry_at: Instant,
-}
-
-impl Failed {
-    /// A failure after `last`, if that is not the first.
-    fn after(last: Option<&Self>, why: Option<Trouble>, seed: u64, now: Instant) -> Self {
-        let tries = last.map_or(0, |last| last.tries);
-        let since = last.map_or(now, |last| last.since);
-        Self { why, tries: tries + 1, since, retry_at: now + backoff(tries, seed) }
-    }
-
-    /// Whether there is nothing more to wait for: what may pass is given some time.
-    fn is_final(&self, now: Instant) -> bool {
-        let may_pass = self.why.as_ref().is_none_or(|why| why.reason == Reason::Incomplete);
-        !may_pass || now >= self.since + PATIENCE
     }
 }
 
@@ -255,9 +232,17 @@ impl Plan {
         }
     }
 
-    /// The bay holds no blobs but `kept`.
-    pub(super) fn swept(&mut self, kept: &BTreeSet<Digest>) {
+    /// The bay holds no blobs but `kept`. If that `made_room`, what did not fit is tried again at once.
+    pub(super) fn swept(&mut self, kept: &BTreeSet<Digest>, made_room: bool, now: Instant) {
         self.blobs.retain(|digest, state| kept.contains(digest) || matches!(state, BlobState::Fetching(_)));
+        let absent = self.blobs.values_mut().filter_map(|state| match state {
+            BlobState::Absent(failed) => Some(failed),
+            _ => None,
+        });
+        for failed in absent.chain(self.failed.values_mut()).filter(|failed| made_room && failed.lacks_room())
+        {
+            failed.retry_at = now;
+        }
     }
 
     /// When, after `now`, there will be something to do even if nothing happens. What was due at `now` was in [`Self::actions`] of that

@@ -19,7 +19,8 @@ async fn an_agent_that_starts_anew_without_an_api_server_is_ready_if_the_bay_was
     let open = || {
         let (known_tx, known_rx) = watch::channel(Known::default());
         let sources = Sources { config_maps: mk_api(), service: None };
-        (Filler::open(sources, "default", "uid", folder.path().to_owned(), known_tx).unwrap(), known_rx)
+        let writer = Writer::new(folder.path()).unwrap();
+        (Filler::open(sources, "default", "uid", writer, known_tx).unwrap(), known_rx)
     };
     let (mut first, known) = open();
     first.publish().await;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use hotbay_api::Reason;
+
 use super::*;
 use crate::fixtures::{Volume, on_a_tiny_disk};
 
@@ -17,7 +19,7 @@ impl Case {
             bytes: (0..300_000_u32).flat_map(u32::to_le_bytes).collect(),
         };
         std::fs::create_dir(case.bay()).unwrap();
-        clean_stage(&case.stage()).unwrap();
+        Stage::open(case.stage()).unwrap();
         case
     }
 
@@ -42,7 +44,11 @@ impl Case {
     }
 
     fn copy(&self) -> Result<PathBuf, BlobError> {
-        copy_blob(&self.bay(), &self.digest(), self.bytes.len() as u64, &self.stage())
+        self.copy_to(&Stage::open(self.stage()).unwrap())
+    }
+
+    fn copy_to(&self, stage: &Stage) -> Result<PathBuf, BlobError> {
+        copy_blob(&self.bay(), &self.digest(), self.bytes.len() as u64, stage)
     }
 
     fn staged(&self) -> BTreeSet<String> {
@@ -158,14 +164,16 @@ fn a_verified_file_is_trusted_until_its_stamp_changes() {
     let case = Case::new();
     let size = case.bytes.len() as u64;
     std::fs::write(case.bay().join(case.name()), &case.bytes).unwrap();
-    let verified = VerifiedBlobs::default();
-    let path = verified.copy_blob(&case.bay(), &case.digest(), size, &case.stage()).unwrap();
+    let (verified, stage) = (VerifiedBlobs::default(), Stage::open(case.stage()).unwrap());
+    let path = verified.copy_blob(&case.bay(), &case.digest(), size, &stage).unwrap();
     let handed_on = VerifiedBlobs::new(verified.all());
     std::fs::remove_dir_all(case.bay()).unwrap();
-    handed_on.copy_blob(&case.bay(), &case.digest(), size, &case.stage()).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, vec![1; case.bytes.len()]).unwrap();
-    let error = handed_on.copy_blob(&case.bay(), &case.digest(), size, &case.stage()).unwrap_err();
+    handed_on.copy_blob(&case.bay(), &case.digest(), size, &stage).unwrap();
+    // Made while the other is there, so that it is another inode also where times are coarse.
+    let other = case.folder.path().join("other");
+    std::fs::write(&other, vec![1; case.bytes.len()]).unwrap();
+    std::fs::rename(other, &path).unwrap();
+    let error = handed_on.copy_blob(&case.bay(), &case.digest(), size, &stage).unwrap_err();
     assert_eq!(error.reason(), Reason::BayMissing, "a file that was replaced must not be trusted");
 }
 
@@ -176,7 +184,6 @@ fn copiers_at_once_all_succeed() {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                clean_stage(&case.stage()).unwrap();
                 assert_eq!(std::fs::read(case.copy().unwrap()).unwrap(), case.bytes);
             });
         }
@@ -189,10 +196,30 @@ fn a_full_stage_is_named() {
     on_a_tiny_disk("blob::tests::a_full_stage_is_named", |disk| {
         let case = Case::new();
         std::fs::write(case.bay().join(case.name()), &case.bytes).unwrap();
-        let error = copy_blob(&case.bay(), &case.digest(), case.bytes.len() as u64, disk).unwrap_err();
+        let error = case.copy_to(&Stage::open(disk).unwrap()).unwrap_err();
         assert_eq!(error.reason(), Reason::NoSpace, "{error}");
         assert_eq!(std::fs::read_dir(disk).unwrap().count(), 0, "nothing may be left in the stage");
     });
+}
+
+#[test]
+fn a_volume_that_would_be_nearly_full_is_named_before_a_byte_is_written_and_takes_the_blob_when_it_has_room()
+{
+    let case = Case::new();
+    std::fs::write(case.bay().join(case.name() + ".zst"), case.compressed()).unwrap();
+    let volume = case.folder.path().join("state");
+    let ballast = volume.join("journal.json");
+    std::fs::write(&ballast, vec![1; 1_500_000]).unwrap();
+    let stage = Stage::open(case.stage()).unwrap().in_volume(&volume, Some(2_900_000));
+    let error = case.copy_to(&stage).unwrap_err();
+    assert_eq!(error.reason(), Reason::NoSpace);
+    let start = format!("sha256:{} does not fit into the stage: it has 1.1 MiB, ", case.digest().short());
+    assert!(error.to_string().starts_with(&start), "{error}");
+    assert!(error.to_string().ends_with("raise volumes.state, or remove modules"), "{error}");
+    assert_eq!(case.staged(), BTreeSet::new(), "nothing may be left in the stage");
+    std::fs::remove_file(ballast).unwrap();
+    case.copy_to(&stage).unwrap();
+    case.copy_to(&stage).expect("what is staged needs no more room");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::temporary::Temporary;
 use super::{WriteError, Writer};
+use crate::room::{Reservation, Share};
 
 /// A blob of which some bytes are there. Dropping it leaves nothing behind.
 #[derive(Debug)]
@@ -20,18 +21,20 @@ pub struct IncomingBlob {
     temporary: Temporary,
     hasher: Sha256,
     got: u64,
+    reservation: Reservation,
 }
 
 impl Writer {
     /// Begins a blob of `size` uncompressed bytes.
     ///
     /// # Errors
-    /// When the bay takes no file.
+    /// When the bay has no room for it, or takes no file.
     pub fn begin_blob(&self, digest: &Digest, size: u64) -> Result<IncomingBlob, WriteError> {
+        let reservation = self.reserve(&names::blob_file(digest), size, Share::Blobs)?;
         let temporary = Temporary::create(self.path());
         let temporary = temporary.map_err(|source| self.failed(&names::blob_file(digest), size, source))?;
         let (writer, hasher) = (self.clone(), Sha256::new());
-        Ok(IncomingBlob { writer, digest: *digest, size, temporary, hasher, got: 0 })
+        Ok(IncomingBlob { writer, digest: *digest, size, temporary, hasher, got: 0, reservation })
     }
 }
 
@@ -54,7 +57,7 @@ impl IncomingBlob {
     /// # Errors
     /// When bytes are missing, they are not the digest's, or the bay does not take them.
     pub fn finish(self) -> Result<(), WriteError> {
-        let Self { writer, digest, size, temporary, hasher, got } = self;
+        let Self { writer, digest, size, temporary, hasher, got, reservation } = self;
         if got < size {
             return Err(WriteError::TooShort { digest, want: size, got });
         }
@@ -63,7 +66,8 @@ impl IncomingBlob {
             return Err(WriteError::DigestMismatch { want: digest, got });
         }
         let name = names::blob_file(&digest);
-        temporary.rename_to(&name).map_err(|source| writer.failed(&name, size, source))
+        let placed = reservation.place(|| temporary.rename_to(&name));
+        placed.map_err(|source| writer.failed(&name, size, source))
     }
 
     fn failed(&self, source: std::io::Error) -> WriteError {

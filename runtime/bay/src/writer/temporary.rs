@@ -3,6 +3,7 @@
 //! Owns the names of temporaries (a leading dot, which every reader passes over) and their end: renamed, removed when dropped, or,
 //! after a kill, removed by [`clean`]. A living writer holds a lock on its temporary, so that [`clean`] can tell.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -30,7 +31,7 @@ impl Temporary {
         loop {
             // Containers that share a bay may share process ids, so the name may be taken: then the next number.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!("{PREFIX}{}-{number}{SUFFIX}", std::process::id()));
+            let path = folder.join(format!("{}{number}{SUFFIX}", own_prefix()));
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o644);
             match options.open(&path) {
@@ -64,6 +65,15 @@ impl Drop for Temporary {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether `name` is that of a temporary of this process.
+pub(crate) fn is_own(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(&own_prefix()) && name.ends_with(SUFFIX))
+}
+
+fn own_prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
 }
 
 /// Removes the temporaries in `folder` that no living writer holds.

@@ -1,5 +1,7 @@
 //! What a writer leaves in the folder, also when it fails half way.
 
+use hotbay_api::Reason;
+
 use super::*;
 use crate::fixtures::{mk_entry, mk_key, on_a_tiny_disk};
 
@@ -86,6 +88,46 @@ fn a_full_disk_is_named_and_the_old_file_stays() {
         let blob = vec![7; 100 * 1024];
         assert_eq!(writer.put_blob(&Digest::of(&blob), &blob).unwrap_err().reason(), Reason::NoSpace);
     });
+}
+
+#[test]
+fn a_bay_that_would_be_nearly_full_takes_no_blob_until_there_is_room_and_still_takes_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = Writer::new(folder.path()).unwrap().with_size(Some(1_000_000));
+    let [old, new] = [3, 4].map(|byte| vec![byte; 500_000]);
+    let (first, second) = (Digest::of(&old), Digest::of(&new));
+    writer.check_room(&first, 500_000).unwrap();
+    writer.put_blob(&first, &old).unwrap();
+    let errors = [
+        writer.check_room(&second, 500_000).unwrap_err(),
+        writer.begin_blob(&second, 500_000).unwrap_err(),
+        writer.clone().put_blob(&second, &new).unwrap_err(),
+        writer.put_blob_compressed(&second, &new).unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.reason(), Reason::NoSpace);
+        let words = error.to_string();
+        assert!(
+            words.starts_with(&format!(
+                "sha256:{} does not fit into the bay: it has 488.3 KiB, ",
+                second.short()
+            )),
+            "{words}"
+        );
+        assert!(words.ends_with("raise volumes.bay, or remove modules"), "{words}");
+        assert!(words.len() <= 256, "a report has no more of it: {words}");
+    }
+    assert_eq!(names_in(folder.path()).len(), 1, "no temporary may stay");
+    writer.put_blob(&Digest::of(b"fill"), b"fill").unwrap();
+    let mut entry = mk_entry("hello", "1.0");
+    entry.revisions[0].config = serde_json::json!({"text": "x".repeat(100 * 1024)});
+    writer.put_entry(&entry).unwrap();
+    writer.remove_blob(&first).unwrap();
+    let mut blob = writer.begin_blob(&second, 500_000).unwrap();
+    assert!(writer.begin_blob(&first, 500_000).is_err(), "what is on its way counts");
+    blob.write(&new).unwrap();
+    blob.finish().unwrap();
+    assert!(writer.begin_blob(&first, 500_000).is_err(), "and what has come");
 }
 
 #[test]

@@ -78,6 +78,11 @@ pub struct DeathFacts {
 }
 
 impl Facts {
+    /// Requests that are under way. Engines' words are numbers that a module may have written.
+    pub fn in_flight(&self) -> u64 {
+        self.engines.iter().fold(0, |sum, engine| sum.wrapping_add(engine.in_flight))
+    }
+
     /// Takes over what has happened, as of `now`.
     pub fn take_history(&mut self, history: &History, now: std::time::Instant) {
         self.starts = history.starts.iter().map(|(why, count)| (*why, *count)).collect();

@@ -10,7 +10,7 @@ use hotbay_api::EntryState;
 use hotbay_protocol::{BUCKETS_NS, code_label};
 
 use super::{EngineFacts, Facts};
-use crate::procfs::Process;
+use crate::procfs::{self, Process};
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -127,16 +127,17 @@ fn requests(text: &mut Text, facts: &Facts) {
     let name = "hotbay_request_duration_seconds";
     text.head(name);
     let durations = &facts.tally.durations;
-    let mut sum = 0;
+    let mut sum = 0_u64;
     for (bound_ns, count) in BUCKETS_NS.iter().zip(durations.buckets) {
-        sum += count;
+        // A module can write any number there.
+        sum = count.wrapping_add(sum);
         let bound = seconds(*bound_ns).to_string();
         text.sample(&format!("{name}_bucket"), &[("le", &bound)], sum);
     }
     text.sample(&format!("{name}_bucket"), &[("le", "+Inf")], durations.count());
     text.sample(&format!("{name}_sum"), &[], seconds(durations.sum_ns));
     text.sample(&format!("{name}_count"), &[], durations.count());
-    let in_flight: u64 = facts.engines.iter().map(|engine| engine.in_flight).sum();
+    let in_flight = facts.in_flight();
     text.single("hotbay_requests_in_flight", in_flight);
     text.single("hotbay_connections_cut_total", facts.cut);
 }
@@ -149,8 +150,10 @@ fn modules(text: &mut Text, facts: &Facts) {
     let loads = facts.tally.loads.iter().map(|(reason, count)| (reason.as_str(), *count));
     text.family("hotbay_loads_total", "reason", with_zeros(&["Succeeded"], loads));
     text.single("hotbay_quarantined_revisions", facts.quarantined);
-    let mapped: u64 = facts.engines.iter().map(|engine| engine.images.mapped).sum();
-    let retired: u64 = facts.engines.iter().map(|engine| engine.images.retired).sum();
+    let images = facts.engines.iter().map(|engine| engine.images);
+    let (mapped, retired) = images.fold((0_u64, 0_u64), |(mapped, retired), images| {
+        (mapped.wrapping_add(images.mapped), retired.wrapping_add(images.retired))
+    });
     let used = mapped.saturating_sub(retired);
     text.family("hotbay_images", "state", [("used", used), ("retired", retired)]);
 }
@@ -175,9 +178,8 @@ fn processes(text: &mut Text, facts: &Facts) {
     let engines = || facts.engines.iter().map(|engine: &EngineFacts| &engine.process);
     let sum = |read: fn(&Process) -> Option<u64>| engines().filter_map(read).sum::<u64>();
     let keeper = &facts.keeper;
-    let engine_cpu = engines().filter_map(|process| process.cpu_seconds).sum::<f64>()
-        + keeper.reaped_cpu_seconds.unwrap_or_default();
-    let cpu = [("keeper", keeper.cpu_seconds.unwrap_or_default()), ("engine", engine_cpu)];
+    let cpu = [("keeper", keeper.cpu_ticks), ("engine", engines_cpu_ticks(facts))];
+    let cpu = cpu.into_iter().filter_map(|(process, ticks)| Some((process, procfs::seconds(ticks?))));
     text.family("process_cpu_seconds_total", "process", cpu);
     let memory = |process: &Process| process.resident_bytes;
     let memory = [("keeper", keeper.resident_bytes.unwrap_or_default()), ("engine", sum(memory))];
@@ -196,6 +198,13 @@ fn processes(text: &mut Text, facts: &Facts) {
     text.family("process_start_time_seconds", "process", started);
 }
 
+/// CPU time of all engines that there were; nothing if a part of it cannot be read, since a sum without that would be a counter that falls.
+/// Summed in ticks: what moves from the living to the reaped must not change the sum, as the rounding of seconds would.
+fn engines_cpu_ticks(facts: &Facts) -> Option<u64> {
+    let living = facts.engines.iter().map(|engine| engine.process.cpu_ticks);
+    living.chain([facts.keeper.reaped_cpu_ticks]).try_fold(0_u64, |sum, ticks| Some(sum.wrapping_add(ticks?)))
+}
+
 /// `values`, and 0 for those of `labels` that have none: a series that is not there yet cannot be seen to rise.
 fn with_zeros<'l>(
     labels: &[&'l str],
@@ -212,67 +221,4 @@ fn seconds(ns: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use hotbay_api::EntryKey;
-    use hotbay_protocol::{Durations, Tally};
-
-    use super::*;
-
-    /// The names that a text declares.
-    fn declared(text: &str) -> Vec<String> {
-        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        types.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn everything_is_declared_once_and_nothing_else() {
-        let text = render(&Facts::default());
-        let declared = declared(&text);
-        let names: BTreeSet<_> = METRICS.iter().map(|(name, ..)| (*name).to_owned()).collect();
-        assert_eq!(declared.len(), names.len(), "{text}");
-        assert_eq!(declared.into_iter().collect::<BTreeSet<_>>(), names);
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let name = line.split(['{', ' ']).next().unwrap();
-            let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
-            assert!(names.contains(name) || family.is_some_and(|name| names.contains(name)), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_docs_list_exactly_what_is_exported() {
-        let docs =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
-        let (_, section) = docs.split_once("\n## Runtime\n").expect("there is a section for the runtime");
-        let section = section.split("\n## ").next().unwrap();
-        let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-        let documented: BTreeSet<_> = rows.map(|row| row.split(['`', '{']).next().unwrap()).collect();
-        assert_eq!(documented, METRICS.iter().map(|(name, ..)| *name).collect());
-    }
-
-    #[test]
-    fn counts_are_told_by_module_and_code_and_buckets_add_up() {
-        let mut counts = [0; 32];
-        (counts[0], counts[31]) = (7, 1);
-        let mut buckets = [0; BUCKETS_NS.len() + 1];
-        (buckets[0], buckets[15]) = (5, 3);
-        let tally = Tally {
-            answers: [(EntryKey::new("shop", "hello").ok(), counts)].into(),
-            durations: Durations { buckets, sum_ns: 1_500_000_000 },
-            ..Tally::default()
-        };
-        let text = render(&Facts { tally, ..Facts::default() });
-        for line in [
-            r#"hotbay_requests_total{module="shop/hello",code="200"} 7"#,
-            r#"hotbay_requests_total{module="shop/hello",code="5xx"} 1"#,
-            r#"hotbay_request_duration_seconds_bucket{le="0.0001"} 5"#,
-            r#"hotbay_request_duration_seconds_bucket{le="10"} 5"#,
-            r#"hotbay_request_duration_seconds_bucket{le="+Inf"} 8"#,
-            "hotbay_request_duration_seconds_sum 1.5",
-            r#"hotbay_engine_starts_total{why="crash"} 0"#,
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
-        }
-    }
-}
+mod tests;

@@ -124,14 +124,16 @@ pub(super) fn render(facts: &Facts) -> Vec<u8> {
 }
 
 fn totals(facts: &Facts) -> Totals {
-    let (requests, errors) = facts.tally.answers.values().fold((0, 0), |(requests, errors), counts| {
-        let (more, worse) = sums(counts);
-        (requests + more, errors + worse)
-    });
+    let (requests, errors) =
+        facts.tally.answers.values().fold((0_u64, 0_u64), |(requests, errors), counts| {
+            let (more, worse) = sums(counts);
+            // A module can write any number there.
+            (more.wrapping_add(requests), worse.wrapping_add(errors))
+        });
     Totals {
         requests,
         errors,
-        in_flight: facts.engines.iter().map(|engine| engine.in_flight).sum(),
+        in_flight: facts.in_flight(),
         handovers: facts.handovers.iter().map(|(_, count)| count).sum(),
         handover_failures: facts.handover_failures,
         engine_starts: facts.starts.iter().map(|(_, count)| count).sum(),
@@ -211,9 +213,10 @@ fn counts(tally: &Tally, key: &EntryKey) -> (u64, u64) {
 /// All answers, and those with a status of 500 and more.
 fn sums(counts: &[u64]) -> (u64, u64) {
     let is_error = |index: usize| CODES.get(index).map_or(index + 1 == counts.len(), |code| *code >= 500);
-    let errors =
-        counts.iter().enumerate().filter(|(index, _)| is_error(*index)).map(|(_, count)| count).sum();
-    (counts.iter().sum(), errors)
+    // A module can write any number there.
+    let sum = |counts: &mut dyn Iterator<Item = &u64>| counts.fold(0, |sum, count| count.wrapping_add(sum));
+    let mut errors = counts.iter().enumerate().filter(|(index, _)| is_error(*index)).map(|(_, count)| count);
+    (sum(&mut counts.iter()), sum(&mut errors))
 }
 
 #[cfg(test)]

@@ -4,10 +4,15 @@ mod crashes;
 mod handovers;
 mod stops;
 
-use super::*;
+use std::path::PathBuf;
+
 use hotbay_api::EntryKey;
-use hotbay_protocol::{Crash, CrashNote, DrainKind, LOADER_SLOT, Quarantine};
+use hotbay_protocol::{Crash, CrashNote, DrainKind, LOADER_SLOT, Quarantine, ReportPiece, Suspect, ToEngine};
 use hotbay_sys::process::Ending;
+
+use super::*;
+use crate::blame::Death;
+use crate::probe_queue::Start;
 
 const TIMING: Timing = Timing {
     drain_timeout: Duration::from_secs(30),

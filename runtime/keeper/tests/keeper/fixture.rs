@@ -51,12 +51,13 @@ pub struct Answer {
 /// The other side: becomes the keeper of `config`.
 pub fn run_keeper(config: &str) -> ExitCode {
     let config: Config = serde_json::from_str(config).unwrap();
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    let log = hotbay_logs::text("info", io::stderr, false);
     let this = std::env::current_exe().unwrap().into_os_string();
     let engine =
         vec![this.clone(), "role=engine".into(), config.modes.clone().into(), config.folder.clone().into()];
     let listen = SocketAddr::from((config.address, 8880));
     let settings = Settings {
+        log: Some(log),
         health_listen: Some(SocketAddr::from((config.address, 8882))),
         admin_listen: Some(SocketAddr::from((config.address, 8881))),
         report: Some(config.folder.join("report.json")),

@@ -25,6 +25,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("an_engine_that_hangs_is_replaced", an_engine_that_hangs_is_replaced),
     ("a_listener_that_was_shut_down_listens_again", a_listener_that_was_shut_down_listens_again),
     ("sigterm_drains_and_ends_well", sigterm_drains_and_ends_well),
+    ("signals_change_the_log_of_keeper_and_engines", signals_change_the_log_of_keeper_and_engines),
     ("engines_die_with_their_keeper", engines_die_with_their_keeper),
     ("an_address_in_use_is_an_error", an_address_in_use_is_an_error),
     ("probes_pass_refuse_crash_and_hang", probes_pass_refuse_crash_and_hang),
@@ -183,7 +184,8 @@ fn a_failed_handover_keeps_the_old_engine() {
 }
 
 fn an_engine_that_is_never_ready_is_given_up() {
-    let mut keeper = Keeper::start("never-ready,normal", |config| config.ready_timeout_ms = 1000);
+    // Time enough for the look at what is not ready, and for the second one to start on a machine that has much to do.
+    let mut keeper = Keeper::start("never-ready,normal", |config| config.ready_timeout_ms = 8000);
     assert_eq!(
         keeper.eventually("healthz answers", |keeper| Some(keeper.health("/healthz")).filter(|&is| is != 0)),
         200
@@ -195,19 +197,24 @@ fn an_engine_that_is_never_ready_is_given_up() {
 
 fn an_engine_that_hangs_is_replaced() {
     let keeper = Keeper::start("hang,normal", |config| config.hang_timeout_ms = 1000);
-    assert_eq!(keeper.client().ask_until_answered().generation, 2);
+    // The one that hangs cannot answer. On a machine that has much to do the second one may be too slow as well.
+    assert!(keeper.client().ask_until_answered().generation > 1);
 }
 
 fn a_listener_that_was_shut_down_listens_again() {
     let mut keeper = Keeper::start("deafen", |_| {});
     let answer = keeper.eventually("connections are taken again", |keeper| keeper.ask().ok());
     assert_eq!(answer.generation, 1, "no engine had to be replaced");
-    let log = std::fs::read_to_string(keeper.path("log")).unwrap();
-    assert!(log.contains("deaf: true"), "it had been deaf");
+    // It is said after it is mended.
+    keeper.eventually("the log says that it had been deaf", |keeper| {
+        let log = std::fs::read_to_string(keeper.path("log")).unwrap();
+        log.contains("deaf: true").then_some(())
+    });
 }
 
 fn sigterm_drains_and_ends_well() {
-    let mut keeper = Keeper::start("normal", |config| config.shutdown_delay_ms = 1000);
+    // Within the delay it is seen that it is not ready, and still serves.
+    let mut keeper = Keeper::start("normal", |config| config.shutdown_delay_ms = 8000);
     keeper.await_engine(1);
     keeper.signal(Signal::TERM);
     keeper.eventually("it is not ready any more", |keeper| (keeper.health("/readyz") == 503).then_some(()));
@@ -216,6 +223,40 @@ fn sigterm_drains_and_ends_well() {
     assert!(status.success(), "{status}");
     assert!(is_gone(engine.pid), "the engine has ended first");
     assert_eq!(keeper.ask().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+fn signals_change_the_log_of_keeper_and_engines() {
+    let mut keeper = Keeper::start("normal", |_| {});
+    keeper.await_engine(1);
+    let logged = |keeper: &Keeper, words: &str| {
+        std::fs::read_to_string(keeper.path("log")).unwrap().matches(words).count()
+    };
+    let told = |keeper: &mut Keeper, steps: &[i8]| {
+        let steps: Vec<_> = steps.iter().map(|&step| ToEngine::Log { step }).collect();
+        keeper.eventually(&format!("engines are told {steps:?}"), |keeper| {
+            (keeper.told("log-steps") == steps).then_some(())
+        });
+    };
+    assert_eq!(logged(&keeper, "DEBUG"), 0);
+    keeper.signal(Signal::USR1);
+    told(&mut keeper, &[1]);
+    assert_eq!(logged(&keeper, "what is logged changes filter=hotbay=debug,info"), 1);
+    // Two signals of one kind may arrive as one, so each is waited for.
+    keeper.signal(Signal::USR1);
+    told(&mut keeper, &[1, 2]);
+    keeper.signal(Signal::HUP);
+    keeper.await_engine(2);
+    let mut steps = vec![1, 2, 2];
+    told(&mut keeper, &steps);
+    for step in [1, 0, -1] {
+        keeper.signal(Signal::USR2);
+        steps.push(step);
+        told(&mut keeper, &steps);
+    }
+    let infos = logged(&keeper, "INFO");
+    keeper.signal(Signal::HUP);
+    keeper.await_engine(3);
+    assert_eq!(logged(&keeper, "INFO"), infos, "a handover is told to nobody any more");
 }
 
 fn engines_die_with_their_keeper() {

@@ -4,8 +4,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hotbay_abi::{Buf, Response};
+use http::HeaderName;
+
 use super::*;
-use crate::handle::{Closed, Kind};
+use crate::handle::{Body, Closed, Kind};
+use crate::queue::Mark;
 
 fn open(kind: Kind) -> Handle {
     handle::open(kind, Body::Whole(Bytes::new()), Mark::default()).unwrap()

@@ -44,6 +44,11 @@ impl EngineMemory {
         EntryKey::new(namespace, name).ok()
     }
 
+    /// Every module that has a row.
+    pub fn modules(&self) -> impl Iterator<Item = EntryKey> {
+        (1..self.rows()).filter_map(|row| self.module(row))
+    }
+
     /// One more than the last row that was named.
     pub(super) fn rows(&self) -> usize {
         let named = usize::try_from(self.words[ROWS_NAMED].load(Ordering::Acquire)).unwrap_or(0);

@@ -29,25 +29,26 @@ impl CallSlot {
         let Some(words) = self.words.get(self.at..self.at + 4) else { return [0; 4] };
         let before = [0, 1, 2, 3].map(|index: usize| words[index].load(Ordering::Relaxed));
         // Even while the fields change, so that a crash between two stores names nobody rather than the wrong one.
-        let sequence = (before[0] + 2) & !1;
+        // A module can write any number there, so it may wrap.
+        let sequence = before[0].wrapping_add(2) & !1;
         words[0].store(sequence, Ordering::Relaxed);
         words[1].store(row, Ordering::Relaxed);
         words[2].store(fingerprint, Ordering::Relaxed);
         words[3].store(handle, Ordering::Relaxed);
-        words[0].store(sequence + 1, Ordering::Release);
+        words[0].store(sequence | 1, Ordering::Release);
         before
     }
 
     /// Says that the code entered last was left.
     pub fn leave(&self, before: [u64; 4]) {
         let Some(words) = self.words.get(self.at..self.at + 4) else { return };
-        let sequence = (words[0].load(Ordering::Relaxed) + 2) & !1;
+        let sequence = words[0].load(Ordering::Relaxed).wrapping_add(2) & !1;
         words[0].store(sequence, Ordering::Relaxed);
         if before[0] % 2 == 1 {
             for (word, value) in words.iter().zip(before).skip(1) {
                 word.store(value, Ordering::Relaxed);
             }
-            words[0].store(sequence + 1, Ordering::Release);
+            words[0].store(sequence | 1, Ordering::Release);
         }
     }
 

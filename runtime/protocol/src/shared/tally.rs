@@ -4,7 +4,7 @@
 //! additions and no two threads share a line; the reader adds shards up. Counters never fall while the engine lives, and the keeper
 //! keeps what a dead one has left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -144,17 +144,17 @@ impl EngineMemory {
             shards.iter().map(word).fold(0, u64::wrapping_add)
         };
         // Ends first: a request that ends in between is then one in flight, never one that ended before it began.
-        tally.durations.sum_ns = tally.durations.sum_ns.wrapping_add(sum(SUM));
+        add_word(&mut tally.durations.sum_ns, sum(SUM));
         for (index, bucket) in tally.durations.buckets.iter_mut().enumerate() {
-            *bucket = bucket.wrapping_add(sum(BUCKETS + index));
+            add_word(bucket, sum(BUCKETS + index));
         }
-        tally.begun = tally.begun.wrapping_add(sum(BEGUN));
+        add_word(&mut tally.begun, sum(BEGUN));
         for row in 0..self.rows() {
             let counts: [u64; CODES.len() + CLASSES] =
                 std::array::from_fn(|code| sum(HEAD + row * ROW + code));
             if counts.iter().any(|&count| count > 0) {
                 let known = tally.answers.entry(self.module(row)).or_default();
-                known.iter_mut().zip(counts).for_each(|(known, count)| *known = known.wrapping_add(count));
+                known.iter_mut().zip(counts).for_each(|(known, count)| add_word(known, count));
             }
         }
         let word = |index: usize| self.words[LOADS + index].load(Ordering::Relaxed);
@@ -162,12 +162,17 @@ impl EngineMemory {
         let loads = known.map(|(index, reason)| (reason.clone(), word(index)));
         let unknown = (Reason::Unknown("Unknown".to_owned()), word(MAX_REASONS - 1));
         for (reason, count) in loads.chain([unknown]).filter(|(_, count)| *count > 0) {
-            *tally.loads.entry(reason).or_default() += count;
+            add_word(tally.loads.entry(reason).or_default(), count);
         }
     }
 }
 
-/// Modules that are counted one by one for ever; of those that come later, while so many are known, only the sum is.
+/// Adds what stands in a shared word. Module code can write any number there, so a sum may wrap: a wrong figure, and no end of the keeper.
+fn add_word(sum: &mut u64, word: u64) {
+    *sum = sum.wrapping_add(word);
+}
+
+/// Modules that are counted one by one: twice as many as one engine can name.
 const MAX_KNOWN: usize = 4096;
 
 impl Tally {
@@ -175,24 +180,36 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         for (module, counts) in &other.answers {
             let known = self.answers.entry(module.clone()).or_default();
-            known.iter_mut().zip(counts).for_each(|(known, count)| *known = known.wrapping_add(*count));
+            known.iter_mut().zip(counts).for_each(|(known, count)| add_word(known, *count));
         }
         for (bucket, count) in self.durations.buckets.iter_mut().zip(other.durations.buckets) {
-            *bucket = bucket.wrapping_add(count);
+            add_word(bucket, count);
         }
-        self.durations.sum_ns = self.durations.sum_ns.wrapping_add(other.durations.sum_ns);
-        self.begun = self.begun.wrapping_add(other.begun);
+        add_word(&mut self.durations.sum_ns, other.durations.sum_ns);
+        add_word(&mut self.begun, other.begun);
         for (reason, count) in &other.loads {
-            *self.loads.entry(reason.clone()).or_default() += count;
+            add_word(self.loads.entry(reason.clone()).or_default(), *count);
         }
     }
 
-    /// Keeps the memory bounded where modules come and go for months.
-    pub fn bound(&mut self) {
-        while self.answers.len() > MAX_KNOWN {
-            let Some((_, counts)) = self.answers.pop_last() else { return };
+    /// Keeps the memory bounded where modules come and go for months: of too many, those that are gone are counted together, the least used
+    /// first. One of the `living` keeps its own count, or that would fall: their number is bounded elsewhere.
+    pub fn bound(&mut self, living: impl FnOnce() -> BTreeSet<EntryKey>) {
+        let Some(too_many) = self.answers.len().checked_sub(MAX_KNOWN).filter(|&count| count > 0) else {
+            return;
+        };
+        let living = living();
+        let gone = self.answers.iter().filter_map(|(key, counts)| {
+            let key = key.as_ref().filter(|key| !living.contains(key))?;
+            Some((counts.iter().fold(0, |sum: u64, &count| sum.saturating_add(count)), key.clone()))
+        });
+        let mut gone: Vec<(u64, EntryKey)> = gone.collect();
+        gone.sort_unstable();
+        // One more, since what they leave may need an entry of its own.
+        for (_, key) in gone.into_iter().take(too_many + usize::from(!self.answers.contains_key(&None))) {
+            let counts = self.answers.remove(&Some(key)).unwrap_or_default();
             let rest = self.answers.entry(None).or_default();
-            rest.iter_mut().zip(counts).for_each(|(rest, count)| *rest = rest.wrapping_add(count));
+            rest.iter_mut().zip(counts).for_each(|(rest, count)| add_word(rest, count));
         }
     }
 
@@ -233,52 +250,4 @@ pub fn code_label(index: usize) -> String {
 const _: () = assert!(size_of::<AtomicU64>() == 8);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::shared::tests::memory;
-
-    #[test]
-    fn shards_of_two_engines_add_up() {
-        let (one, other) = (memory(), memory());
-        let key = EntryKey::new("shop", "hello").unwrap();
-        // Rows are an engine's own affair.
-        one.name_module(7, &key);
-        other.name_module(2047, &key);
-        for (memory, slot, row) in [
-            (&one, Some(1), 7),
-            (&one, Some(32), 7),
-            (&one, Some(33), 7),
-            (&one, None, 7),
-            (&other, Some(1), 2047),
-        ] {
-            let shard = memory.shard(slot);
-            shard.begin();
-            shard.begin();
-            shard.answered(row, 200);
-            shard.answered(row, 418);
-            shard.answered(0, 404);
-            shard.end(Duration::from_millis(3));
-        }
-        other.count_load(&Reason::Crashed);
-        let mut tally = Tally::default();
-        one.add_to(&mut tally);
-        other.add_to(&mut tally);
-        let count = |key: Option<&EntryKey>, label: &str| {
-            let index = (0..CODES.len() + CLASSES).find(|&index| code_label(index) == label).unwrap();
-            tally.answers[&key.cloned()][index]
-        };
-        assert_eq!([count(Some(&key), "200"), count(Some(&key), "4xx"), count(None, "404")], [5, 5, 5]);
-        assert_eq!((tally.begun, tally.in_flight()), (10, 5));
-        assert_eq!((tally.durations.buckets[5], tally.durations.sum_ns), (5, 15_000_000));
-        assert_eq!(tally.loads, BTreeMap::from([(Reason::Crashed, 1)]));
-    }
-
-    #[test]
-    fn every_status_has_a_place() {
-        let label = |status| code_label(code_index(status));
-        assert_eq!([200, 201, 504].map(label), ["200", "201", "504"]);
-        assert_eq!([100, 299, 399, 499, 599, 999].map(label), ["2xx", "2xx", "3xx", "4xx", "5xx", "5xx"]);
-        let labels: std::collections::BTreeSet<_> = (0..CODES.len() + CLASSES).map(code_label).collect();
-        assert_eq!(labels.len(), CODES.len() + CLASSES);
-    }
-}
+mod tests;

@@ -25,20 +25,26 @@ impl Case {
         Writer::new(self.folder.path().join("bay")).unwrap()
     }
 
+    /// The connection that the agent opens, once it has asked, and what it asked.
+    async fn asked(&self) -> (TcpStream, String) {
+        let (mut stream, _) = self.listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        (stream, String::from_utf8(head).unwrap())
+    }
+
     /// Fetches the blob of `content` from a service that sends `answer` and closes; what was asked, and what came of it.
     async fn fetch(&self, content: &[u8], answer: &[u8]) -> (String, Result<(), Trouble>) {
         let (digest, size) = (Digest::of(content), content.len() as u64);
         let writer = self.writer();
         let serve = async {
-            let (mut stream, _) = self.listener.accept().await.unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.unwrap());
-            }
+            let (mut stream, head) = self.asked().await;
             // The agent may hang up first.
             drop(stream.write_all(answer).await);
             drop(stream.shutdown().await);
-            String::from_utf8(head).unwrap()
+            head
         };
         let (head, result) = tokio::join!(serve, self.service.fetch(&writer, &digest, size));
         assert_eq!(writer.holds_blob(&digest, size), result.is_ok(), "in the bay if it is told so");
@@ -138,12 +144,52 @@ async fn a_service_that_is_away_and_a_token_that_is_missing_are_told() {
     assert!(trouble.message.contains("the token /nowhere/token cannot be read: No such file"), "{trouble:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_service_that_says_nothing_is_not_waited_for() {
     let case = Case::new().await;
     let (writer, digest) = (case.writer(), Digest::of(b"blob"));
-    let trouble = case.service.fetch(&writer, &digest, 4).await.unwrap_err();
+    let silent = async {
+        let (mut stream, _) = case.listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap();
+        // Now that it was asked: a clock that stands still would jump over a connection that takes its time.
+        tokio::time::pause();
+        stream
+    };
+    let (_open, result) = tokio::join!(silent, case.service.fetch(&writer, &digest, 4));
+    let trouble = result.unwrap_err();
     assert!(trouble.message.ends_with("it did not answer within 30 s"), "{trouble:?}");
+}
+
+#[test]
+fn room_is_counted_where_nobody_waits_and_what_is_missing_is_told_without_the_service() {
+    // While its one thread for what blocks is taken, a fetch cannot end but by having blocked all others.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    runtime.unwrap().block_on(async {
+        let case = Case::new().await;
+        let (writer, digest) = (case.writer().with_size(Some(1_000_000)), Digest::of(b"blob"));
+        let full = writer.check_room(&digest, 1_000_000).unwrap_err().to_string();
+        let mut fetching = std::pin::pin!(case.service.fetch(&writer, &digest, 1_000_000));
+        let (mut stream, _) = tokio::select! {
+            asked = case.asked() => asked,
+            ended = &mut fetching => panic!("nothing was asked: {ended:?}"),
+        };
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || held.recv());
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+        // As often as others could have had their turn meanwhile.
+        for _ in 0..10_000 {
+            tokio::select! {
+                biased;
+                ended = &mut fetching => panic!("the room was counted in the midst of others' work: {ended:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        release.send(()).unwrap();
+        taken.await.unwrap().unwrap();
+        let trouble = fetching.await.unwrap_err();
+        assert_eq!((trouble.reason, &trouble.message), (Reason::NoSpace, &full));
+        assert!(full.ends_with("raise volumes.bay, or remove modules") && full.len() <= 256, "{full}");
+    });
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn a_deletion_that_was_seen_removes_at_once_and_the_blob_later() {
     assert_eq!(case.plan.next_wake(case.now), Some(case.now + SWEEP_AFTER));
     case.now += SWEEP_AFTER;
     assert_eq!(case.actions(), [Action::Sweep { entries: BTreeSet::new(), blobs: BTreeSet::new() }]);
-    case.plan.swept(&BTreeSet::new());
+    case.plan.swept(&BTreeSet::new(), true, case.now);
     case.take(Event::Apply(mk_config_map(&entry)));
     assert_eq!(case.actions(), [fetch("v1")], "a blob that was swept is fetched again");
 }
@@ -296,6 +296,37 @@ fn a_failed_write_is_told_and_tried_again() {
     assert_eq!(case.actions(), []);
     case.now = case.plan.next_wake(case.now).unwrap();
     assert_eq!(case.actions(), [Action::Write(entry)]);
+}
+
+#[test]
+fn what_did_not_fit_is_told_and_tried_again_as_soon_as_a_sweep_has_made_room() {
+    let (old, new) = (mk_entry("old", 1, &["v1"]), mk_entry("new", 2, &["v2"]));
+    let mut case = Case::new(&[&old]);
+    case.lists(&[&old, &new]);
+    case.actions();
+    case.fetched("v1");
+    let full = Trouble { reason: Reason::NoSpace, message: "it does not fit".into() };
+    // Often enough for the longest pause.
+    for _ in 0..9 {
+        case.plan.fetched(mk_blob("v2").digest, Err(full.clone()), case.now);
+        case.now += Duration::from_secs(40);
+        assert!(case.actions().contains(&fetch("v2")), "it is tried again by the clock, too");
+    }
+    case.plan.fetched(mk_blob("v2").digest, Err(full.clone()), case.now);
+    assert_eq!(case.plan.known().unwrap()[0].trouble, Some(full));
+    assert!(case.plan.is_synced(case.now), "what does not fit does not hold up the pod");
+    case.plan.swept(&digests(&["v1", "v2"]), false, case.now);
+    assert_eq!(case.actions(), [], "a sweep that removed nothing makes no room");
+    case.take(Event::Delete(mk_config_map(&old)));
+    assert_eq!(case.actions(), [Action::Remove(key("old"))]);
+    case.plan.removed(&key("old"), true, case.now);
+    case.now += SWEEP_AFTER;
+    let keep = Action::Sweep { entries: BTreeSet::from([key("new")]), blobs: digests(&["v2"]) };
+    assert_eq!(case.actions(), [keep]);
+    case.plan.swept(&digests(&["v2"]), true, case.now);
+    assert_eq!(case.actions(), [fetch("v2")]);
+    case.fetched("v2");
+    assert_eq!(case.actions(), [Action::Write(new)]);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What the machine hears, and what it asks for.
+
+use std::path::PathBuf;
+
+use hotbay_api::Digest;
+use hotbay_protocol::{ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
+
+use crate::blame::Death;
+use crate::probe_queue::Start;
+
+/// Something that happened. `generation` names the engine.
+#[derive(Debug)]
+pub enum Event {
+    Hangup,
+    Terminate,
+    Ready {
+        generation: u64,
+        ok: u32,
+        failed: u32,
+    },
+    Active {
+        generation: u64,
+    },
+    Drained {
+        generation: u64,
+        cut: u32,
+    },
+    /// Too much retired code is mapped.
+    Retired {
+        generation: u64,
+    },
+    /// A load hangs for ever; whose, if the loader's slot says so.
+    LoaderHangs {
+        generation: u64,
+        suspect: Option<Suspect>,
+    },
+    Pong {
+        generation: u64,
+    },
+    Probe {
+        generation: u64,
+        digest: Digest,
+        path: PathBuf,
+    },
+    Report {
+        generation: u64,
+        piece: ReportPiece,
+    },
+    /// Its channel is closed or broken.
+    Lost {
+        generation: u64,
+    },
+    SpawnFailed {
+        generation: u64,
+        message: String,
+    },
+    Died {
+        generation: u64,
+        death: Death,
+    },
+    ProbeEnded {
+        digest: Digest,
+        outcome: ProbeOutcome,
+    },
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Spawn {
+        generation: u64,
+        why: Why,
+        policy: ToEngine,
+    },
+    Send {
+        generation: u64,
+        message: ToEngine,
+    },
+    Kill {
+        generation: u64,
+    },
+    Probe(Start),
+    /// Nobody is to be accepted any more.
+    CloseListener,
+    SaveJournal,
+    /// [`Machine::report`] may say something new.
+    Report,
+}

@@ -1,0 +1,78 @@
+//! The marks that a thread leaves when it enters module code.
+//!
+//! Owns which slot of the engine's memory is a thread's. A crash is blamed on what the slot says, so two threads never share one.
+
+use std::cell::OnceCell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hotbay_abi::Handle;
+use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT};
+use hotbay_sys::crash;
+
+use crate::Instance;
+use crate::frame::Frame;
+use crate::queue::Mark;
+
+static MEMORY: OnceLock<EngineMemory> = OnceLock::new();
+static NEXT_SLOT: AtomicUsize = AtomicUsize::new(LOADER_SLOT + 1);
+
+thread_local! {
+    static SLOT: OnceCell<CallSlot> = const { OnceCell::new() };
+}
+
+/// Gives this thread a slot in the engine's memory, and says which, for nobody else to use. Threads without one run module code unmarked.
+pub fn attach_thread(memory: &EngineMemory) -> usize {
+    let slot = next_slot();
+    attach(memory, slot);
+    slot
+}
+
+/// A slot that no thread has had.
+pub(crate) fn next_slot() -> usize {
+    NEXT_SLOT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Gives this thread that slot.
+pub(crate) fn attach(memory: &EngineMemory, slot: usize) {
+    MEMORY.get_or_init(|| memory.clone());
+    crash::describe_with(Frame::describe);
+    // Past the last slot a thread runs module code unmarked: sharing a mark would blame the innocent.
+    let Some(call_slot) = memory.slot(slot) else { return };
+    SLOT.with(|here| {
+        here.get_or_init(|| call_slot);
+    });
+    crash::set_slot(Some(slot));
+}
+
+/// The module whose row this is.
+pub(crate) fn module_name(row: u64) -> Option<String> {
+    let row = usize::try_from(row).ok()?;
+    MEMORY.get()?.module(row).map(|key| key.to_string())
+}
+
+/// Runs foreign code with this thread's mark set, on behalf of the request in `frame`, which a crash names.
+pub(crate) fn in_module<R>(
+    instance: &Instance,
+    handle: Handle,
+    frame: &Frame,
+    code: impl FnOnce() -> R,
+) -> R {
+    let before = crash::enter(std::ptr::from_ref(frame).cast());
+    let result = marked(instance.mark(), handle, code);
+    crash::leave(before);
+    result
+}
+
+/// As [`in_module`], where there is no request.
+pub(crate) fn marked<R>(mark: Mark, handle: Handle, code: impl FnOnce() -> R) -> R {
+    SLOT.with(|slot| match slot.get() {
+        None => code(),
+        Some(slot) => {
+            let before = slot.enter(mark.row, mark.fingerprint, handle);
+            let result = code();
+            slot.leave(before);
+            result
+        }
+    })
+}
