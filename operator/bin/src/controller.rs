@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use hotbay_logs::Level;
-use hotbay_registry::{AddressPolicy, Client as Registry, Observer, Options};
+use hotbay_registry::{
+    AddressPolicy, Client as Registry, Observer, Options, Room, RoomBytes, Shares, Waiters,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -22,7 +24,7 @@ use crate::args::{Args, OrNothing};
 use crate::blobs::{ApiServer, Blobs, Cache};
 use crate::events::{Teller, teller};
 use crate::index::{Action, Event, Figures, Index};
-use crate::look_up::look_up;
+use crate::look_up::LookUps;
 use crate::metrics::{Metrics, Queue};
 use crate::serve::{bind, serve};
 use crate::shared_source::SharedSource;
@@ -32,11 +34,17 @@ use crate::{health, metrics};
 
 // A list of 1,000 modules arrives in one go; events beyond this wait in their watches.
 const EVENTS: usize = 1024;
-/// Look-ups at a time: most are one small request.
-const LOOK_UPS: usize = 8;
-/// Artifacts in memory at a time, from fetch to compression. At the default limit one has 128 MiB and a layer of 64 MiB that is just
-/// unpacked; two of them and the index fit into the chart's 512 MiB.
-const ARTIFACTS: usize = 2;
+/// References that are asked for at a time, of one registry host and of all: most are one small request. One host that does not answer keeps its
+/// own waiting; it takes eight of them to keep everybody waiting, and then for no longer than the half minute after which each is given up.
+const LOOK_UPS: (u32, u32) = (4, 32);
+/// Fetches at a time, of one host and of all, for look-ups; and as many more for pods that lack a blob. Memory is bounded by [`ROOM`].
+const FETCHES: (u32, u32) = (2, 16);
+/// For look-ups. At a pool's default limit an artifact has 128 MiB at most, and most have one or two: beside one of the largest, from a host that
+/// takes its time, there is place for all of the others. What archives hold takes as much as one of the largest. With [`REFILL_ROOM`]
+/// that is 384 of the chart's 512 MiB, which leaves what two compressors take at their best level, and the index.
+const ROOM: RoomBytes = RoomBytes { arriving: 192 << 20, of_host: 128 << 20, unpacked: 128 << 20 };
+/// For pods that lack a blob: of all hosts and of one, in bytes.
+const REFILL_ROOM: (u64, u64) = (64 << 20, 32 << 20);
 /// Writes at a time; the API server's fairness gives a service account about as much.
 const WRITES: usize = 32;
 
@@ -60,20 +68,27 @@ pub async fn run(args: Args, level: Level) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no way to reach the API server")?;
     let measured = Arc::new(Metrics::new());
     let requests = measured.clone();
-    let registry = Registry::new(Options {
+    let waiting = fetches_of(&measured);
+    let room = Room::told_to(ROOM, waiting.clone());
+    let refill_room = room.beside(REFILL_ROOM.0, REFILL_ROOM.1);
+    let options = Options {
         mirrors: OrNothing::some(registry_mirrors),
         insecure: OrNothing::some(insecure_registries),
         layouts: false,
         addresses: AddressPolicy { refuse_loopback: true },
+        room: room.clone(),
         observer: Observer::new(move |method, status| requests.asked_registry(method, status)),
         ..Options::default()
-    });
+    };
+    let refill_registry = Registry::new(Options { room: refill_room.clone(), ..options.clone() });
     let (ready_tx, ready_rx) = state::channel(false);
     let (teller, telling) = teller(client.clone(), measured.clone());
     let writer = Writer::new(client.clone(), default_runtime.clone());
     let cache = Arc::new(Cache::open(cache_dir, cache_size.0)?);
-    let source = SharedSource::new(registry, cache.clone());
-    let mut tasks = Tasks::new(client, writer, source, teller, measured.clone());
+    let fetching = || shares(FETCHES).told_to(waiting.clone());
+    let source = SharedSource::new(Registry::new(options), cache.clone(), room, fetching());
+    let refill_source = SharedSource::new(refill_registry, cache.clone(), refill_room, fetching());
+    let mut tasks = Tasks::new(client, writer, (source, refill_source), teller, measured.clone());
     tasks.watch("events", telling);
     tasks.watch("health", serve(bind(health_listen, "health").await?, health::answers(ready_rx)));
     tasks.watch("metrics", serve(bind(metrics_listen, "metrics").await?, metrics::answers(measured)));
@@ -106,15 +121,14 @@ enum Ended {
 struct Tasks {
     client: Client,
     writer: Writer,
-    source: Arc<SharedSource<Registry>>,
+    refill_source: Arc<SharedSource<Registry>>,
     teller: Teller,
     metrics: Arc<Metrics>,
     events_tx: Events,
     events_rx: mpsc::Receiver<Event>,
     set: JoinSet<Ended>,
     places: BTreeMap<String, Vec<AbortHandle>>,
-    look_ups: Arc<Semaphore>,
-    artifacts: Arc<Semaphore>,
+    look_ups: Arc<LookUps<SharedSource<Registry>>>,
     writes: Arc<Semaphore>,
 }
 
@@ -122,24 +136,24 @@ impl Tasks {
     fn new(
         client: Client,
         writer: Writer,
-        source: SharedSource<Registry>,
+        (source, refill_source): (SharedSource<Registry>, SharedSource<Registry>),
         teller: Teller,
         metrics: Arc<Metrics>,
     ) -> Self {
         let (queue, events_rx) = mpsc::channel(EVENTS);
         let events_tx = Events { queue, metrics: metrics.clone() };
+        let look_ups = LookUps::new(source, shares(LOOK_UPS), metrics.clone());
         Self {
             client,
             writer,
-            source: Arc::new(source),
+            refill_source: Arc::new(refill_source),
             teller,
             metrics,
             events_tx,
             events_rx,
             set: JoinSet::new(),
             places: BTreeMap::new(),
-            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
-            artifacts: Arc::new(Semaphore::new(ARTIFACTS)),
+            look_ups: Arc::new(look_ups),
             writes: Arc::new(Semaphore::new(WRITES)),
         }
     }
@@ -151,10 +165,11 @@ impl Tasks {
         })
     }
 
-    /// The blob service. It shares the registry client, and how many artifacts may be in memory.
+    /// The blob service.
     fn blobs(&self, cache: Arc<Cache>) -> Blobs<mpsc::Sender<Event>, ApiServer, SharedSource<Registry>> {
-        let (catalog, source) = (self.events_tx.queue.clone(), self.source.clone());
-        Blobs::new(self.client.clone(), catalog, cache, source, self.artifacts.clone())
+        let (catalog, source) = (self.events_tx.queue.clone(), self.refill_source.clone());
+        let metrics = self.metrics.blob_service.clone();
+        Blobs::new(self.client.clone(), catalog, cache, source, metrics)
     }
 
     fn watch_cluster(&mut self) {
@@ -195,24 +210,27 @@ impl Tasks {
         let events = self.events_tx.clone();
         match action {
             Action::LookUp(request) => {
-                let (source, artifacts) = (self.source.clone(), self.artifacts.clone());
-                let metrics = self.metrics.clone();
-                self.spawn(Queue::LookUps, self.look_ups.clone(), async move {
-                    let began = Instant::now();
-                    let looked_up = look_up(&request, &*source, &artifacts).await;
-                    metrics.looked_up(looked_up.found.outcome(), began.elapsed());
+                let look_ups = self.look_ups.clone();
+                self.set.spawn(async move {
+                    let looked_up = look_ups.look_up(&request).await;
                     // Nobody listens any more only when the process ends.
                     drop(events.queue.send(Event::LookedUp(request.key, request.ticket, looked_up)).await);
+                    Ended::Done
                 });
             }
             Action::Write(target, write) => {
-                let writer = self.writer.clone();
+                let (writer, permits) = (self.writer.clone(), self.writes.clone());
                 let metrics = self.metrics.clone();
-                self.spawn(Queue::Writes, self.writes.clone(), async move {
+                metrics.queue_moves(Queue::Writes, 1);
+                self.set.spawn(async move {
+                    // Never closed, so there is always a permit in the end.
+                    let _permit = permits.acquire_owned().await;
+                    metrics.queue_moves(Queue::Writes, -1);
                     let (operation, began) = (write.operation(), Instant::now());
                     let written = writer.write(&target, *write).await;
                     metrics.wrote(target.kind(), operation, written.outcome(), began.elapsed());
                     drop(events.queue.send(Event::Written(target, written)).await);
+                    Ended::Done
                 });
             }
             Action::Watch(namespace) => self.watch_place(namespace),
@@ -233,23 +251,6 @@ impl Tasks {
         self.metrics.queue_is(Queue::Events, self.events_rx.len());
     }
 
-    fn spawn(
-        &mut self,
-        queue: Queue,
-        permits: Arc<Semaphore>,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let metrics = self.metrics.clone();
-        metrics.queue_moves(queue, 1);
-        self.set.spawn(async move {
-            // Never closed, so there is always a permit in the end.
-            let _permit = permits.acquire_owned().await;
-            metrics.queue_moves(queue, -1);
-            work.await;
-            Ended::Done
-        });
-    }
-
     fn watch_place(&mut self, namespace: String) {
         let (client, events) = (self.client.clone(), self.events_tx.clone());
         tracing::info!(namespace, "a pool's namespace is watched");
@@ -260,6 +261,16 @@ impl Tasks {
         ];
         self.places.insert(namespace, watches);
     }
+}
+
+/// Who waits for a share or for room is in the queue of fetches.
+fn fetches_of(metrics: &Arc<Metrics>) -> Waiters {
+    let metrics = metrics.clone();
+    Waiters::new(move |by| metrics.queue_moves(Queue::Fetches, by))
+}
+
+fn shares((of_host, of_all): (u32, u32)) -> Shares {
+    Shares::new(of_host, of_all)
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -10,11 +10,13 @@
 //!        └──────► entry ConfigMap ─► blob ConfigMaps        (both in the pool's namespace)
 //! ```
 
+mod actions;
 mod blobs;
 mod decide;
 mod entries;
 mod figures;
 mod inquiries;
+mod known_entries;
 mod look_ups;
 mod moves;
 mod notices;
@@ -22,6 +24,7 @@ mod objects;
 mod references;
 mod remembered;
 mod removal;
+mod requests;
 mod schedule;
 mod statuses;
 mod store;
@@ -36,16 +39,17 @@ use kube::api::ObjectMeta;
 
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
 use blobs::UnnamedBlobs;
+use known_entries::KnownEntries;
 use look_ups::LookUp;
 use references::References;
 use schedule::Schedule;
 use unreadable::Trouble;
 
-pub use decide::{Action, Target, Write, Written};
+pub use actions::{Action, Target, Write, Written};
 pub use figures::{Figures, PoolFigures};
 pub use inquiries::{Inquiry, Standing};
-pub use look_ups::{Candidate, Found, LookUpRequest, LookedUp, Ticket};
 pub use notices::{About, Notice};
+pub use requests::{Candidate, Found, LookUpRequest, LookedUp, Ticket};
 pub use store::{Change, Store, Stored};
 
 /// Something that happened.
@@ -101,14 +105,37 @@ pub struct Index {
     /// News to be told.
     notices: Vec<Notice>,
     figures: Figures,
+    /// Namespaces whose blobs are to be counted again.
+    uncounted: BTreeSet<String>,
+    since: Since,
     dirty: BTreeSet<PoolRef>,
     all_dirty: bool,
+}
+
+/// What was taken in since the last decision, as far as that spares work.
+#[derive(Debug, Default)]
+struct Since {
+    /// Something that may change a decision.
+    news: bool,
+    /// Something that may leave a blob unnamed, or what is remembered of a module without its object.
+    objects: bool,
+}
+
+impl Since {
+    fn note(&mut self, event: &Event) {
+        let is_question = matches!(event, Event::Asked(_));
+        // Most events of a busy pool are these.
+        let is_of_pods = matches!(event, Event::Report(_) | Event::Slice(..));
+        let is_status = matches!(event, Event::Written(_, Written::Module(_) | Written::Pool(_)));
+        self.news |= !is_question;
+        self.objects |= !(is_question || is_of_pods || is_status);
+    }
 }
 
 /// What is known of a namespace that holds pools.
 #[derive(Default)]
 struct Place {
-    entries: Store<StoredEntry>,
+    entries: KnownEntries,
     blobs: Store<StoredBlob>,
     slices: Store<ReadyPods>,
     /// What keeps it from being complete.
@@ -140,6 +167,8 @@ impl Index {
             unwritten: BTreeMap::new(),
             notices: Vec::new(),
             figures: Figures::default(),
+            uncounted: BTreeSet::new(),
+            since: Since::default(),
             dirty: BTreeSet::new(),
             all_dirty: true,
         }
@@ -163,6 +192,7 @@ impl Index {
 
     /// Takes in what happened.
     pub fn handle(&mut self, event: Event, now: Instant) {
+        self.since.note(&event);
         match event {
             Event::Module(change) => self.module_changed(change),
             Event::Pool(change) => {
@@ -191,14 +221,15 @@ impl Index {
                     Change::Applied(entry) => Some(entry.key.clone()),
                     _ => None,
                 };
-                self.in_place(&namespace, |place| {
-                    place.entries.apply(change);
-                });
+                self.in_place(&namespace, |place| place.entries.apply(change));
                 arrived.iter().for_each(|key| self.touch_left_pools(key));
             }
-            Event::Blob(namespace, change) => self.in_place(&namespace, |place| {
-                place.blobs.apply(change);
-            }),
+            Event::Blob(namespace, change) => {
+                self.in_place(&namespace, |place| {
+                    place.blobs.apply(change);
+                });
+                self.uncounted.insert(namespace);
+            }
             Event::Slice(namespace, change) => self.in_place(&namespace, |place| {
                 place.slices.apply(change);
             }),

@@ -1,23 +1,91 @@
 //! Look-ups: the pipeline's steps against a real source.
 //!
-//! Owns the short cuts: an unchanged digest ends a look-up after one small request, and what is stored is not compressed again. Must not
-//! decide when to look up: the index does.
+//! Owns the short cuts: an unchanged digest ends a look-up after one small request, and what is stored is not compressed again. And the turns:
+//! so many references are asked for at a time, of one registry host and of all. A turn is given back before anything is fetched, which takes
+//! its own ([`crate::shared_source`]). How many compress at a time is the `compressor`'s. Must not decide when to look up: the index does.
+
+mod compressor;
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use hotbay_api::Digest;
-use hotbay_pipeline::{Build, InlineBlob, Refusal, Resolved, Source, inline, prepare_digest, resolve};
-use tokio::sync::Semaphore;
+use hotbay_pipeline::{Refusal, Resolved, prepare_digest, resolve};
+use hotbay_registry::Shares;
 
 use crate::index::{Candidate, Found, LookUpRequest, LookedUp};
+use crate::metrics::{Metrics, Queue};
+use crate::shared_source::HostedSource;
+use compressor::Compressor;
 
-/// Makes the look-up. `artifacts` has a permit for each artifact that may be in memory at a time.
-pub async fn look_up(request: &LookUpRequest, source: &impl Source, artifacts: &Semaphore) -> LookedUp {
-    let (resolved, named) = resolved(request, source).await;
-    let found = match attempt(request, resolved, source, artifacts).await {
-        Ok(found) => found,
-        Err(refusal) => Found::Refused(refusal),
-    };
+/// All that look-ups take.
+pub struct LookUps<S> {
+    source: S,
+    turns: Shares,
+    compressor: Compressor,
+    metrics: Arc<Metrics>,
+}
+
+impl<S: HostedSource> LookUps<S> {
+    /// Looks up in `source`. Each reference that is asked for takes 1 of `turns` meanwhile.
+    pub fn new(source: S, turns: Shares, metrics: Arc<Metrics>) -> Self {
+        Self { source, turns, compressor: Compressor::default(), metrics }
+    }
+
+    /// Makes the look-up, when it is its turn.
+    pub async fn look_up(&self, request: &LookUpRequest) -> LookedUp {
+        self.metrics.queue_moves(Queue::LookUps, 1);
+        let reference = request.module.spec.source.oci.as_ref().map(|oci| oci.reference.clone());
+        let turn = match (&reference, request.named) {
+            (Some(reference), None) => Some(self.turns.take(&self.source.host_of(reference), 1).await),
+            // Nobody is asked.
+            _ => None,
+        };
+        self.metrics.queue_moves(Queue::LookUps, -1);
+        let began = Instant::now();
+        let (resolved, named) = self.resolved(request, reference).await;
+        drop(turn);
+        let found = self.attempt(request, resolved).await.unwrap_or_else(Found::Refused);
+        self.metrics.looked_up(found.outcome(), began.elapsed());
+        log(request, &found);
+        LookedUp { found, named }
+    }
+
+    /// What the request's reference names, and the same for others if it was asked for.
+    async fn resolved(
+        &self,
+        request: &LookUpRequest,
+        reference: Option<String>,
+    ) -> (Result<Resolved, Refusal>, Option<(String, Result<Digest, Refusal>)>) {
+        if let (Some(reference), Some(digest)) = (&reference, request.named) {
+            return (Ok(Resolved { reference: reference.clone(), digest }), None);
+        }
+        let resolved = resolve(&request.module.spec, &self.source).await;
+        let named = resolved.as_ref().map(|resolved| resolved.digest).map_err(Clone::clone);
+        (resolved, reference.map(|reference| (reference, named)))
+    }
+
+    async fn attempt(
+        &self,
+        request: &LookUpRequest,
+        resolved: Result<Resolved, Refusal>,
+    ) -> Result<Found, Refusal> {
+        let resolved = resolved?;
+        if request.known == Some(resolved.digest) {
+            return Ok(Found::Same);
+        }
+        let policy = &request.ticket.policy;
+        let prepared = prepare_digest(&request.module, &resolved, &self.source, policy).await?;
+        let (limits, stored) = (request.ticket.limits, request.stored.clone());
+        let (blobs, sizes) = self.compressor.blobs(prepared.builds, limits, stored).await;
+        let (artifact, revision) = (prepared.artifact, prepared.revision);
+        Ok(Found::New(Box::new(Candidate { artifact, revision, sizes, blobs: Some(blobs) })))
+    }
+}
+
+fn log(request: &LookUpRequest, found: &Found) {
     let module = &request.key;
-    match &found {
+    match found {
         Found::Same => tracing::debug!(%module, "the artifact is unchanged"),
         Found::New(candidate) => {
             let (digest, revision) = (&candidate.artifact.digest, &candidate.revision.revision);
@@ -27,62 +95,5 @@ pub async fn look_up(request: &LookUpRequest, source: &impl Source, artifacts: &
             let (reason, digest) = (&refusal.reason, refusal.digest.map(tracing::field::display));
             tracing::warn!(%module, %reason, digest, message = refusal.message, "refused");
         }
-    }
-    LookedUp { found, named }
-}
-
-/// What the request's reference names, and the same for others if it was asked for.
-async fn resolved(
-    request: &LookUpRequest,
-    source: &impl Source,
-) -> (Result<Resolved, Refusal>, Option<(String, Result<Digest, Refusal>)>) {
-    let reference = request.module.spec.source.oci.as_ref().map(|oci| oci.reference.clone());
-    if let (Some(reference), Some(digest)) = (&reference, request.named) {
-        return (Ok(Resolved { reference: reference.clone(), digest }), None);
-    }
-    let resolved = resolve(&request.module.spec, source).await;
-    let named = resolved.as_ref().map(|resolved| resolved.digest).map_err(Clone::clone);
-    (resolved, reference.map(|reference| (reference, named)))
-}
-
-async fn attempt(
-    request: &LookUpRequest,
-    resolved: Result<Resolved, Refusal>,
-    source: &impl Source,
-    artifacts: &Semaphore,
-) -> Result<Found, Refusal> {
-    let resolved = resolved?;
-    if request.known == Some(resolved.digest) {
-        return Ok(Found::Same);
-    }
-    // Until its blobs are compressed; the semaphore is never closed.
-    let _permit = artifacts.acquire().await;
-    let prepared = prepare_digest(&request.module, &resolved, source, &request.ticket.policy).await?;
-    let (blobs, sizes) = blobs(request, prepared.builds).await;
-    let (artifact, revision) = (prepared.artifact, prepared.revision);
-    Ok(Found::New(Box::new(Candidate { artifact, revision, sizes, blobs: Some(blobs) })))
-}
-
-type Blobs = (Vec<InlineBlob>, Vec<(Digest, u64)>);
-
-/// Of the blobs that fit into a ConfigMap those that are not stored yet, and the compressed sizes of all.
-async fn blobs(request: &LookUpRequest, builds: Vec<Build>) -> Blobs {
-    let (limits, stored) = (request.ticket.limits, request.stored.clone());
-    let compress = move || {
-        let (mut blobs, mut sizes) = (Vec::new(), Vec::new());
-        for build in &builds {
-            if let Some(bytes) = stored.get(&build.digest) {
-                sizes.push((build.digest, *bytes));
-            } else if let Some(blob) = inline(build, limits) {
-                sizes.push((build.digest, blob.compressed.len() as u64));
-                blobs.push(blob);
-            }
-        }
-        (blobs, sizes)
-    };
-    // It keeps a thread for tens of milliseconds a megabyte.
-    match tokio::task::spawn_blocking(compress).await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }

@@ -1,16 +1,17 @@
 //! What the operator counts and measures, for Prometheus.
 //!
-//! Owns every metric's name and labels; docs/metrics.md lists them, and a test compares the two. Labels are bounded: pools, kinds and the one list
-//! of reasons, never a module, a path or an error's words. Must not decide anything, and nothing here may fail or wait.
+//! Owns the metrics' names and labels, together with its parts: `pools` has what is told of pools, `blob_service` what is counted there.
+//! docs/metrics.md lists all of them, and a test compares the two. Labels are bounded: pools, kinds and the one list of reasons, never a
+//! module, a path or an error's words. Must not decide anything, and nothing here may fail or wait.
 
+mod blob_service;
+mod pools;
 mod process;
 mod scrape;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hotbay_api::{PoolRef, Reason};
@@ -22,7 +23,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::index::PoolFigures;
+use pools::Pools;
 
+pub use blob_service::{BlobService, Closed};
 pub use scrape::answers;
 
 const PREFIX: &str = "hotbay_operator";
@@ -32,8 +35,6 @@ const NETWORK_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 const DECISION_SECONDS: [f64; 9] = [0.0001, 0.00025, 0.001, 0.0025, 0.01, 0.025, 0.1, 0.25, 1.0];
 
 type Word = Cow<'static, str>;
-/// Ready's status and reason.
-type Standing = (Word, Word);
 type Labels<const N: usize> = [(&'static str, Word); N];
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
@@ -47,17 +48,15 @@ pub struct Metrics {
     look_ups_shared: Counter,
     registry_requests: Counters<2>,
     writes: Durations<3>,
-    modules: Gauges<3>,
-    pods: Gauges<2>,
-    sweeps_held: Gauges<1>,
+    pools: Pools,
+    /// Of the blob service.
+    pub blob_service: BlobService,
     blobs: Gauges<1>,
     blob_bytes: Gauges<1>,
     watch_lists: Counters<1>,
     watch_failures: Counters<1>,
     queue_depth: Gauges<1>,
     events: Counters<1>,
-    /// What was said of each pool last, so that a reason nobody has any more goes.
-    told: Mutex<BTreeMap<PoolRef, BTreeSet<Standing>>>,
 }
 
 /// A queue whose depth is told.
@@ -67,6 +66,8 @@ pub enum Queue {
     Events,
     /// Look-ups that wait for a permit.
     LookUps,
+    /// Fetches that wait for a share of their host, or for room in memory.
+    Fetches,
     /// Writes that wait for a permit.
     Writes,
 }
@@ -94,16 +95,14 @@ impl Metrics {
             look_ups_shared: Counter::default(),
             registry_requests: Family::default(),
             writes: Family::new_with_constructor(network_seconds),
-            modules: Family::default(),
-            pods: Family::default(),
-            sweeps_held: Family::default(),
+            pools: Pools::default(),
+            blob_service: BlobService::new(),
             blobs: Family::default(),
             blob_bytes: Family::default(),
             watch_lists: Family::default(),
             watch_failures: Family::default(),
             queue_depth: Family::default(),
             events: Family::default(),
-            told: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -140,17 +139,8 @@ impl Metrics {
             "Writes to the API server by kind of object, operation and outcome",
             self.writes.clone(),
         );
-        registry.register("modules", "HandlerModules by pool and the Ready condition", self.modules.clone());
-        registry.register(
-            "pods",
-            "Runtime pods by pool: ready, those of them that report, those that serve all they should",
-            self.pods.clone(),
-        );
-        registry.register(
-            "sweeps_held",
-            "Entries that have lost their HandlerModule and wait for the annotation hotbay.dev/allow-sweep",
-            self.sweeps_held.clone(),
-        );
+        self.pools.register(registry);
+        self.blob_service.register(registry);
         registry.register("blobs", "Blobs in ConfigMaps of a pool's namespace", self.blobs.clone());
         registry.register("blob_bytes", "What these blobs take, compressed", self.blob_bytes.clone());
         registry.register(
@@ -206,47 +196,7 @@ impl Metrics {
 
     /// A pool is like this now; `None`: it is gone.
     pub fn pool_is(&self, pool: &PoolRef, figures: Option<&PoolFigures>) {
-        let name: Word = pool.to_string().into();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counted = BTreeMap::<_, i64>::new();
-        for ((ready, reason), count) in figures.into_iter().flat_map(|figures| &figures.modules) {
-            *counted.entry((Cow::Borrowed(*ready), word(reason))).or_default() +=
-                i64::try_from(*count).unwrap_or(i64::MAX);
-        }
-        for (ready, reason) in told.remove(pool).unwrap_or_default() {
-            if !counted.contains_key(&(ready.clone(), reason.clone())) {
-                self.modules.remove(&[("pool", name.clone()), ("ready", ready), ("reason", reason)]);
-            }
-        }
-        for ((ready, reason), count) in &counted {
-            let labels = [("pool", name.clone()), ("ready", ready.clone()), ("reason", reason.clone())];
-            self.modules.get_or_create(&labels).set(*count);
-        }
-        if !counted.is_empty() {
-            told.insert(pool.clone(), counted.into_keys().collect());
-        }
-        drop(told);
-        self.gauges_of_pool(pool, figures);
-    }
-
-    fn gauges_of_pool(&self, pool: &PoolRef, figures: Option<&PoolFigures>) {
-        let name: Word = pool.to_string().into();
-        let pool = [("pool", name.clone())];
-        let of = |state: &'static str| [("pool", name.clone()), ("state", state.into())];
-        // A pool that is gone may leave modules that name it, but no pods and nothing to sweep.
-        let Some(pods) = figures.and_then(|figures| figures.pods.as_ref()) else {
-            for state in ["ready", "reporting", "converged"] {
-                self.pods.remove(&of(state));
-            }
-            self.sweeps_held.remove(&pool);
-            return;
-        };
-        let counts = [("ready", pods.ready), ("reporting", pods.reporting), ("converged", pods.converged)];
-        for (state, count) in counts {
-            self.pods.get_or_create(&of(state)).set(count.into());
-        }
-        let held = figures.map_or(0, |figures| figures.held_removals);
-        self.sweeps_held.get_or_create(&pool).set(held.try_into().unwrap_or(i64::MAX));
+        self.pools.tell(pool, figures);
     }
 
     /// So many blobs, of so many bytes, are stored in a namespace; `None`: it has no pool any more.
@@ -299,6 +249,7 @@ impl Queue {
         match self {
             Self::Events => "events",
             Self::LookUps => "look_ups",
+            Self::Fetches => "fetches",
             Self::Writes => "writes",
         }
     }

@@ -71,6 +71,9 @@ pub struct StoredEntry {
     pub entry: Option<Entry>,
     /// Whether it says what an operator wrote: nobody changed it by hand since.
     pub intact: bool,
+    /// Whether the label by which agents find it and the digest of its text are on it as an operator writes them. If not it is written
+    /// again, though it says the right thing.
+    pub marked: bool,
     /// Of its blobs.
     pub origins: Origins,
 }
@@ -165,21 +168,23 @@ impl StoredEntry {
             return None;
         };
         let json = map.data.as_ref().and_then(|data| data.get(CONFIG_MAP_ENTRY_KEY));
-        let label = meta.labels.as_ref().and_then(|all| all.get(labels::MODULE_UID));
+        let label = |name| meta.labels.as_ref().and_then(|all| all.get(name));
         let annotation = |name| meta.annotations.as_ref().and_then(|all| all.get(name));
         let origins = annotation(ORIGINS).and_then(|json| serde_json::from_str(json).ok());
+        let noted = annotation(CONTENT);
+        let is_as_noted =
+            noted.zip(json).is_some_and(|(noted, json)| Digest::of(json.as_bytes()).to_string() == *noted);
         Some(Self {
             pool: PoolRef { namespace: meta.namespace.clone()?, name: pool.to_owned() },
             key: EntryKey::new(namespace, name).ok()?,
             uid: meta.uid.clone()?,
             version: version(meta),
-            module_uid: label.cloned().unwrap_or_default(),
+            module_uid: label(labels::MODULE_UID).cloned().unwrap_or_default(),
             generation: annotation(GENERATION).and_then(|text| text.parse().ok()).unwrap_or_default(),
             entry: json.and_then(|json| Entry::parse(json.as_bytes()).ok()),
-            // One that was written before contents were noted.
-            intact: annotation(CONTENT).is_none_or(|noted| {
-                json.is_some_and(|json| Digest::of(json.as_bytes()).to_string() == *noted)
-            }),
+            // Without a note it was written before contents were noted.
+            intact: is_as_noted || noted.is_none(),
+            marked: is_as_noted && label(labels::POOL).is_some_and(|label| label == pool),
             origins: origins.unwrap_or_default(),
         })
     }
@@ -219,5 +224,59 @@ impl ReadyPods {
             service: meta.labels.as_ref()?.get(SERVICE_NAME)?.clone(),
             pods: pods.collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> ConfigMap {
+        let entry = serde_json::from_value(serde_json::json!({
+            "version": 1, "id": {"namespace": "shop", "name": "hello", "uid": "u"}, "created": "", "revisions": [],
+        }));
+        let draft = EntryDraft {
+            pool: "hotbay/default".parse().unwrap(),
+            entry: entry.unwrap(),
+            generation: 3,
+            origins: Origins::new(),
+        };
+        let mut map = entry_config_map(&draft).unwrap();
+        map.metadata.uid = Some("cm".into());
+        map
+    }
+
+    /// What is read of an entry that was written and then changed like this: intact, marked.
+    fn read(change: impl FnOnce(&mut ConfigMap)) -> (bool, bool) {
+        let mut map = whole();
+        change(&mut map);
+        let stored = StoredEntry::read(&map).unwrap();
+        (stored.intact, stored.marked)
+    }
+
+    fn put(map: &mut Option<BTreeMap<String, String>>, key: &str, value: &str) {
+        map.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+    }
+
+    #[test]
+    fn an_entry_as_it_was_written_is_intact_and_marked() {
+        assert_eq!(read(|_| ()), (true, true));
+        assert_eq!(read(|map| put(&mut map.metadata.labels, "team", "a")), (true, true), "it is not ours");
+    }
+
+    #[test]
+    fn an_entry_whose_text_is_another_is_neither() {
+        assert_eq!(read(|map| put(&mut map.data, CONFIG_MAP_ENTRY_KEY, "{}")), (false, false));
+        assert_eq!(read(|map| map.data = None), (false, false));
+    }
+
+    #[test]
+    fn an_entry_that_lost_a_mark_is_to_be_written_again() {
+        let pool = |map: &mut ConfigMap| put(&mut map.metadata.labels, labels::POOL, "other");
+        assert_eq!(read(pool), (true, false), "no agent of its pool sees it");
+        let unlabelled = |map: &mut ConfigMap| map.metadata.labels = None;
+        assert_eq!(read(unlabelled), (true, false));
+        let earlier = |map: &mut ConfigMap| drop(map.metadata.annotations.as_mut().unwrap().remove(CONTENT));
+        assert_eq!(read(earlier), (true, false), "an earlier operator noted no content");
     }
 }

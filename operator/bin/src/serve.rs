@@ -1,13 +1,15 @@
 //! The little HTTP server for probes and scrapes.
 //!
-//! Owns the loop and its bounds: one request a connection, five seconds for its head. What is answered is the caller's: `health` and
-//! `metrics`. Must not be met by anybody's data.
+//! Owns the loop and its bounds: one request a connection, five seconds for its head and ten for all, and so many connections. One more
+//! than that ends the one that has asked for nothing for longest, so that whoever opens connections and says nothing keeps no probe away.
+//! What is answered is the caller's: `health` and `metrics`. Must not be met by anybody's data.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -18,12 +20,30 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// Between a failed accept and the next. A probe has a second.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// For the head of a request.
-const HEAD_LIMIT: Duration = Duration::from_secs(5);
+/// The usual ones: all of a connection may be a scrape of some hundred KiB by somebody who reads slowly.
+const LIMITS: Limits = Limits { head: Duration::from_secs(5), all: Duration::from_secs(10) };
+/// Connections at a time. The kubelet has one or two, and each Prometheus one.
+const CONNECTIONS: usize = 64;
+/// What is read of a head at most.
+const BUFFER_BYTES: usize = 16 << 10;
+/// Between two lines about the same trouble.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// How long a connection may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// For the head of its request.
+    head: Duration,
+    /// For all of it.
+    all: Duration,
+}
 
 /// Binds `address` for `what`.
 pub async fn bind(address: SocketAddr, what: &'static str) -> anyhow::Result<TcpListener> {
@@ -38,19 +58,79 @@ pub async fn serve<A>(listener: TcpListener, answer: A)
 where
     A: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
 {
+    serve_within(LIMITS, listener, answer).await;
+}
+
+async fn serve_within<A>(limits: Limits, listener: TcpListener, answer: A)
+where
+    A: Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+{
     let answer = Arc::new(answer);
+    let (mut open, mut told) = (Open::default(), Seldom::default());
     loop {
-        let (stream, _) = accepted(|| listener.accept()).await;
-        let answer = answer.clone();
-        let service = service_fn(move |request| {
-            let response = answer(&request);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        let mut server = http1::Builder::new();
-        server.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).keep_alive(false);
-        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let (stream, peer) = accepted(|| listener.accept()).await;
+        if open.make_room() && told.may_tell() {
+            tracing::warn!(%peer, "there are {CONNECTIONS} connections for health or metrics; the oldest is closed for a new one");
+        }
+        let has_asked = Arc::new(AtomicBool::new(false));
         // Detached on purpose: it ends with its one answer or its time limit, and nothing depends on it.
-        tokio::spawn(async move { drop(connection.await) });
+        let task = tokio::spawn(attend(limits, stream, answer.clone(), has_asked.clone()));
+        open.0.push(Connection { has_asked, task: task.abort_handle() });
+    }
+}
+
+async fn attend<S, A>(limits: Limits, stream: S, answer: Arc<A>, has_asked: Arc<AtomicBool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Fn(&Request<Incoming>) -> Response<Full<Bytes>>,
+{
+    let service = service_fn(|request| {
+        has_asked.store(true, Ordering::Relaxed);
+        let response = answer(&request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    server.keep_alive(false).max_buf_size(BUFFER_BYTES);
+    let connection = server.serve_connection(TokioIo::new(stream), service);
+    drop(tokio::time::timeout(limits.all, connection).await);
+}
+
+/// The connections that there are, the oldest first.
+#[derive(Default)]
+struct Open(Vec<Connection>);
+
+struct Connection {
+    /// It is being answered.
+    has_asked: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+impl Open {
+    /// Makes room for one more; whether one had to be closed for it.
+    fn make_room(&mut self) -> bool {
+        self.0.retain(|connection| !connection.task.is_finished());
+        if self.0.len() < CONNECTIONS {
+            return false;
+        }
+        let idle = self.0.iter().position(|connection| !connection.has_asked.load(Ordering::Relaxed));
+        self.0.remove(idle.unwrap_or_default()).task.abort();
+        true
+    }
+}
+
+/// Holds back what would be said again and again.
+#[derive(Debug, Default)]
+pub struct Seldom(Option<Instant>);
+
+impl Seldom {
+    /// Whether it may be said now: it was not for a while.
+    pub fn may_tell(&mut self) -> bool {
+        let may = self.0.is_none_or(|last| last.elapsed() >= SELDOM);
+        if may {
+            self.0 = Some(Instant::now());
+        }
+        may
     }
 }
 
@@ -74,20 +154,4 @@ async fn accepted<T, F: Future<Output = io::Result<T>>>(accept: impl Fn() -> F) 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn an_accept_that_fails_again_and_again_is_not_asked_again_at_once() {
-        let asked = AtomicUsize::new(0);
-        let accept = || async {
-            let number = asked.fetch_add(1, Ordering::SeqCst);
-            if number < 5 { Err(io::Error::other("too many open files")) } else { Ok(number) }
-        };
-        let start = tokio::time::Instant::now();
-        assert_eq!(accepted(accept).await, 5);
-        assert_eq!(start.elapsed(), ACCEPT_PAUSE * 5);
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::index::{Change, Event};
 use crate::metrics::Metrics;
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
+use crate::write::is_made_here;
 
 /// Where events go, and where what a watch does is counted.
 #[derive(Clone)]
@@ -67,14 +68,19 @@ pub async fn entries(client: Client, namespace: String, events: Events) {
     forward("entries", stream, events, |map| StoredEntry::read(&map), event, failed).await;
 }
 
-/// Watches the metadata of the blobs in one namespace: their bytes may fill the pool's budget many times over.
+/// Watches the metadata of the blobs in one namespace: their bytes may fill the pool's budget many times over. One that somebody else made
+/// is as good as none, since nobody here knows its bytes: the index has it made, and that replaces it.
 pub async fn blobs(client: Client, namespace: String, events: Events) {
     let selector = format!("{}={}", labels::KIND, labels::KIND_BLOB);
     let api = Api::<PartialObjectMeta<ConfigMap>>::namespaced(client, &namespace);
     let stream = watcher(api, Config::default().labels(&selector)).map_ok(readable);
     let event = |change| Event::Blob(namespace.clone(), change);
-    let read = |map: PartialObjectMeta<ConfigMap>| StoredBlob::read(&map.metadata);
+    let read = |map: PartialObjectMeta<ConfigMap>| known_blob(&map.metadata);
     forward("blobs", stream, events, read, event, failed("ConfigMaps (blobs)", &namespace)).await;
+}
+
+fn known_blob(meta: &ObjectMeta) -> Option<StoredBlob> {
+    StoredBlob::read(meta).filter(|_| is_made_here(meta))
 }
 
 /// Watches the EndpointSlices in one namespace.
@@ -176,5 +182,31 @@ fn change<K, T>(event: watcher::Event<Guarded<K>>, read: &impl Fn(K) -> Option<T
             Some(Change::Unreadable(meta.namespace.unwrap_or_default(), meta.name?))
         }
         watcher::Event::Apply(Err(_)) | watcher::Event::Delete(Err(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hotbay_api::{Digest, names};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_that_somebody_else_made_is_none() {
+        let made_by = |manager: &str| ObjectMeta {
+            name: Some(names::blob_config_map(&Digest::of(b"blob"))),
+            namespace: Some("hotbay".into()),
+            uid: Some("uid".into()),
+            managed_fields: Some(vec![ManagedFieldsEntry {
+                manager: Some(manager.into()),
+                ..ManagedFieldsEntry::default()
+            }]),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(known_blob(&made_by("hotbay-operator")).unwrap().digest, Digest::of(b"blob"));
+        assert_eq!(known_blob(&made_by("kubectl-create")), None);
+        let untold = ObjectMeta { managed_fields: None, ..made_by("") };
+        assert!(known_blob(&untold).is_some(), "who does not say who made it says nothing against it");
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::index::{Target, Write, Written};
-use crate::objects::{EntryDraft, StoredBlob, StoredEntry, blob_config_map, entry_config_map};
+use crate::objects::{EntryDraft, StoredBlob, StoredEntry, blob_config_map, entry_config_map, version};
 
 /// Who owns the fields of entries and blobs.
 const OBJECTS_MANAGER: &str = "hotbay-operator";
@@ -123,7 +123,8 @@ impl Writer {
         }
     }
 
-    /// Makes a ConfigMap. One of its name that has lost the label by which it is watched is taken for it: it looks like one that is gone.
+    /// Makes a ConfigMap. One of its name that has lost the label by which it is watched is taken for it: it looks like one that is gone. A
+    /// blob of its name that somebody else made is replaced, because nobody here knows its bytes, and they cannot be changed.
     async fn make(&self, namespace: &str, mut map: ConfigMap) -> Result<ConfigMap, WriteError> {
         let maps = self.config_maps(namespace);
         let refusal = match maps.create(&posting(), &map).await {
@@ -132,21 +133,32 @@ impl Writer {
         };
         let name = map.metadata.name.clone().unwrap_or_default();
         let same_name = ListParams::default().fields(&format!("metadata.name={name}"));
+        let mut there = maps.list_metadata(&same_name).await?.items.into_iter().map(|found| found.metadata);
+        let found = there.find(|found| found.name == map.metadata.name);
         let kind = |meta: &ObjectMeta| meta.labels.as_ref().and_then(|all| all.get(labels::KIND)).cloned();
-        let mut there = maps.list_metadata(&same_name).await?.items.into_iter();
-        let Some(found) = there.find(|found| {
-            found.metadata.name == map.metadata.name && kind(&found.metadata) != kind(&map.metadata)
-        }) else {
+        let is_blob = map.binary_data.is_some();
+        match found {
+            Some(found) if is_blob && !is_made_here(&found) => {
+                tracing::warn!(
+                    config_map = name,
+                    "somebody else made a blob's ConfigMap, whose bytes may be others; it is made anew"
+                );
+                self.delete(namespace, &name, &found.uid.clone().unwrap_or_default(), version(&found))
+                    .await?;
+                Ok(maps.create(&posting(), &map).await?)
+            }
+            Some(found) if kind(&found) != kind(&map.metadata) => {
+                tracing::warn!(
+                    config_map = name,
+                    "somebody took the labels off a ConfigMap of ours, which has them again"
+                );
+                map.metadata.uid = found.uid;
+                map.metadata.resource_version = found.resource_version;
+                Ok(maps.patch(&name, &applying(OBJECTS_MANAGER), &Patch::Apply(&map)).await?)
+            }
             // Another operator's, or one that the watch has not told of yet.
-            return Err(WriteError::Refused(refusal));
-        };
-        tracing::warn!(
-            config_map = name,
-            "somebody took the labels off a ConfigMap of ours, which has them again"
-        );
-        map.metadata.uid = found.metadata.uid;
-        map.metadata.resource_version = found.metadata.resource_version;
-        Ok(maps.patch(&name, &applying(OBJECTS_MANAGER), &Patch::Apply(&map)).await?)
+            _ => Err(WriteError::Refused(refusal)),
+        }
     }
 
     async fn remove_entry(&self, stored: Arc<StoredEntry>) -> Result<Written, WriteError> {
@@ -220,6 +232,13 @@ fn is_established(definition: &CustomResourceDefinition) -> bool {
         && conditions
             .into_iter()
             .any(|condition| condition.type_ == "Established" && condition.status == "True")
+}
+
+/// Whether an operator made this object, or nobody says who did. Who deletes one and makes another of its name is not its maker.
+pub fn is_made_here(meta: &ObjectMeta) -> bool {
+    let managers = meta.managed_fields.iter().flatten().filter_map(|fields| fields.manager.as_deref());
+    let mut managers = managers.peekable();
+    managers.peek().is_none() || managers.any(|manager| manager == OBJECTS_MANAGER)
 }
 
 fn revision(entry: &hotbay_api::Entry) -> &str {

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::credentials::Credential;
 use crate::fault::Fault;
-use crate::transport::{Ask, Transport, fault_of, read_body};
+use crate::transport::{Ask, Transport, fault_of};
 
 /// Tokens are a few kilobytes.
 const MAX_TOKEN_BYTES: u64 = 256 * 1024;
@@ -130,7 +130,7 @@ async fn token(
         }
         status => return Err(fault_of(status)),
     }
-    let body = read_body(response, "the token", MAX_TOKEN_BYTES).await?;
+    let body = transport.read_body(response, "the token", MAX_TOKEN_BYTES).await?;
     let answer: Answer = serde_json::from_slice(&body)
         .map_err(|_| Fault::unreachable("its token server's answer is not JSON"))?;
     let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());

@@ -1,12 +1,11 @@
 //! The client: what users of this crate hold.
 //!
-//! Owns the settings, the choice of where a reference leads (mirrors, plain HTTP, layouts), and the time that an operation may take. It is
-//! the pipeline's [`Source`].
+//! Owns the choice of where a reference leads (mirrors, plain HTTP, layouts), and the time that an operation may take. It is the pipeline's
+//! [`Source`].
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotbay_api::Digest;
 use hotbay_artifact::oci::{Annotations, Form};
@@ -14,118 +13,20 @@ use hotbay_pipeline::{Artifact, Source, SourceError};
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::address::AddressPolicy;
-use crate::credentials::Credentials;
 use crate::fault::Fault;
 use crate::fetch;
 use crate::layout::Layout;
-use crate::observer::Observer;
+use crate::options::{Mirror, MirrorTarget, Options, Timeouts};
 use crate::push::{self, PlatformBuild};
 use crate::reference::{Reference, ReferenceError, Selector, is_repository};
 use crate::remote::Remote;
 use crate::store::Store;
 use crate::transport::{Patience, Transport};
 
-/// What a client may be told. The default is a laptop's without credentials.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Where else to look. A mirror replaces its registry: there is no falling back, so that an answer never depends on which one is up.
-    pub mirrors: Vec<Mirror>,
-    /// Hosts that speak plain HTTP: `host:port`, or `host` for all its ports.
-    pub insecure: Vec<String>,
-    /// Certificates of authorities to trust beside the system's, as PEM; empty if there are none.
-    pub authorities: Vec<u8>,
-    /// Who we are.
-    pub credentials: Credentials,
-    /// Whether a reference may be `oci:DIR`. Whoever writes references then reads folders with our rights, so that is for a laptop, where
-    /// both are one person. A mirror's layout is the administrator's choice and needs no permission.
-    pub layouts: bool,
-    /// Which addresses are refused.
-    pub addresses: AddressPolicy,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-    /// Who is told of each request.
-    pub observer: Observer,
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Until a connection stands.
-    pub connect: Duration,
-    /// Between two reads of an answer.
-    pub idle: Duration,
-    /// A look-up of a digest, with all its requests.
-    pub resolve: Duration,
-    /// A fetch or push, with all its requests.
-    pub transfer: Duration,
-}
-
-/// Another place for all references that begin with a prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
-    /// `registry.example.com` or `registry.example.com/team`: whole components.
-    pub prefix: String,
-    /// What stands for it.
-    pub target: MirrorTarget,
-}
-
-/// What stands for a prefix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MirrorTarget {
-    /// A registry, with a path if its repositories have one more component. `http` is plain HTTP.
-    Url(Url),
-    /// An image layout. The rest of the reference, such as `hello:1.0`, is the name in it.
-    Layout(PathBuf),
-}
-
 /// An HTTP client for registries, and a reader of layouts. Cheap to use for many operations, which share connections but no tokens.
 pub struct Client {
     options: Options,
     transport: Transport,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        // 64 MiB for each of two platforms at 1 MiB/s take a little over two minutes.
-        let seconds = Duration::from_secs;
-        Self { connect: seconds(10), idle: seconds(30), resolve: seconds(30), transfer: seconds(300) }
-    }
-}
-
-impl FromStr for Mirror {
-    type Err = String;
-
-    /// Reads `PREFIX=URL` or `PREFIX=oci:DIR`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let form = || {
-            format!(
-                "{text:?} is not a mirror; write registry.example.com=https://mirror.example.com or …=oci:DIR"
-            )
-        };
-        let (prefix, target) =
-            text.split_once('=').filter(|(prefix, _)| !prefix.is_empty()).ok_or_else(form)?;
-        let target = match target.strip_prefix("oci:") {
-            Some(folder) if !folder.is_empty() => MirrorTarget::Layout(folder.into()),
-            _ => {
-                let url: Url = target.parse().map_err(|_| form())?;
-                let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
-                if !["http", "https"].contains(&url.scheme()) || !plain {
-                    return Err(form());
-                }
-                MirrorTarget::Url(url)
-            }
-        };
-        Ok(Self { prefix: prefix.trim_end_matches('/').to_owned(), target })
-    }
-}
-
-impl Mirror {
-    /// What follows the prefix in `name`, a registry and a repository; `None` if it does not begin with it.
-    fn rest<'name>(&self, name: &'name str) -> Option<&'name str> {
-        let rest = name.strip_prefix(&self.prefix)?;
-        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
-    }
 }
 
 /// Where a reference leads, and which artifact there.
@@ -139,9 +40,9 @@ struct Place<'client> {
 impl Client {
     /// A client; nothing is dialled or read yet.
     pub fn new(options: Options) -> Self {
-        let Timeouts { connect, idle, .. } = options.timeouts;
+        let Timeouts { connect, idle, pace, .. } = options.timeouts;
         let authorities = options.authorities.clone();
-        let patience = Patience { connect, idle };
+        let patience = Patience { connect, idle, pace };
         let transport = Transport::new(options.addresses, patience, authorities, options.observer.clone());
         Self { options, transport }
     }
@@ -167,7 +68,16 @@ impl Client {
             .of(&asked, reference));
         };
         let pushed = push::push(&store, &name, builds, form, annotations);
-        in_time(self.options.timeouts.transfer, pushed).await.map_err(|fault| fault.of(&asked, reference))
+        Clock::of(self.options.timeouts.transfer)
+            .run(pushed)
+            .await
+            .map_err(|fault| fault.of(&asked, reference))
+    }
+
+    /// The host, with its port unless that is the usual one, that is asked for a reference: a mirror's, if one stands for it. Folders count as
+    /// hosts; what is no reference leads to none, which is empty.
+    pub fn host_of(&self, reference: &str) -> String {
+        self.locate(reference).map_or_else(|_| String::new(), |place| place.host())
     }
 
     fn locate(&self, text: &str) -> Result<Place<'_>, Fault> {
@@ -243,6 +153,16 @@ impl Place<'_> {
         let asked = format!("oci:{}", folder.display());
         Self { store: Store::Layout(Layout { folder }), selector, asked }
     }
+
+    fn host(&self) -> String {
+        match &self.store {
+            // A URL's host is in lower case, however it was written.
+            Store::Remote(remote) => {
+                remote.base[url::Position::BeforeHost..url::Position::AfterPort].to_owned()
+            }
+            Store::Layout(_) => self.asked.clone(),
+        }
+    }
 }
 
 /// A layout behind a mirror holds several repositories, so its names are what is left of the reference.
@@ -258,26 +178,50 @@ impl Source for Client {
         let Place { store, selector, asked } =
             self.locate(reference).map_err(|fault| fault.of("", reference))?;
         let resolved = store.digest_of(selector.as_ref());
-        in_time(self.options.timeouts.resolve, resolved).await.map_err(|fault| fault.of(&asked, reference))
+        Clock::of(self.options.timeouts.resolve)
+            .run(resolved)
+            .await
+            .map_err(|fault| fault.of(&asked, reference))
     }
 
     async fn fetch(&self, reference: &str, digest: &Digest, max_bytes: u64) -> Result<Artifact, SourceError> {
-        let Place { store, asked, .. } = self.locate(reference).map_err(|fault| fault.of("", reference))?;
-        let fetched = fetch::builds(&store, digest, max_bytes);
-        let builds = in_time(self.options.timeouts.transfer, fetched)
-            .await
-            .map_err(|fault| fault.of(&asked, reference))?;
+        let place = self.locate(reference).map_err(|fault| fault.of("", reference))?;
+        let host = place.host();
+        let Place { store, asked, .. } = place;
+        let fetched = async {
+            let mut clock = Clock::of(self.options.timeouts.transfer);
+            let plan = clock.run(fetch::plan(&store, digest, max_bytes)).await?;
+            let mut space = self.options.room.arriving(&host, plan.packed_bytes()).await;
+            let packed = clock.run(fetch::layers(&store, plan, &mut space)).await?;
+            drop(space);
+            fetch::open(packed, max_bytes, &self.options.room).await
+        };
+        let builds = fetched.await.map_err(|fault: Fault| fault.of(&asked, reference))?;
         Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds })
     }
 }
 
-async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result,
-        Err(_) => Err(Fault::unreachable(format!(
-            "the operation timed out: it took longer than {} s",
-            limit.as_secs()
-        ))),
+/// The time that an operation may take, of which its parts take theirs.
+struct Clock {
+    limit: Duration,
+    spent: Duration,
+}
+
+impl Clock {
+    fn of(limit: Duration) -> Self {
+        Self { limit, spent: Duration::ZERO }
+    }
+
+    async fn run<T>(&mut self, part: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let begun = Instant::now();
+        let ended = tokio::time::timeout(self.limit.saturating_sub(self.spent), part).await;
+        self.spent += begun.elapsed();
+        ended.unwrap_or_else(|_| {
+            Err(Fault::unreachable(format!(
+                "the operation timed out: it took longer than {} s",
+                self.limit.as_secs()
+            )))
+        })
     }
 }
 
@@ -316,24 +260,28 @@ mod tests {
     }
 
     #[test]
+    fn what_leads_to_one_host_counts_as_its() {
+        let mirrors = ["r.io=http://m.io:5000/x", "s.io=http://M.io:5000", "l.io=oci:/layout"];
+        let mirrors = mirrors.iter().map(|text| text.parse().unwrap()).collect();
+        let client = Client::new(Options { mirrors, ..Options::default() });
+        for (reference, host) in [
+            ("r.io/a:1", "m.io:5000"),
+            ("s.io/b:1", "m.io:5000"),
+            ("m.io:5000/a:1", "m.io:5000"),
+            ("T.io/a:1", "t.io"),
+            ("t.io:443/a:1", "t.io"),
+            ("docker.io/library/a:1", "registry-1.docker.io"),
+            ("l.io/a:1", "oci:/layout"),
+            ("hello", ""),
+        ] {
+            assert_eq!(client.host_of(reference), host, "{reference}");
+        }
+    }
+
+    #[test]
     fn a_folder_is_read_only_by_those_who_may_name_one() {
         assert!(asked(&[], "oci:/etc:a").contains("is for a laptop"), "{}", asked(&[], "oci:/etc:a"));
         let client = Client::new(Options { layouts: true, ..Options::default() });
         assert!(matches!(client.locate("oci:/etc:a"), Ok(Place { store: Store::Layout(_), .. })));
-    }
-
-    #[test]
-    fn mirrors_that_are_none_are_refused() {
-        for text in [
-            "",
-            "r.io",
-            "=https://m.io",
-            "r.io=m.io",
-            "r.io=oci:",
-            "r.io=ftp://m.io",
-            "r.io=https://u:p@m.io",
-        ] {
-            assert!(text.parse::<Mirror>().is_err(), "{text:?} must be refused");
-        }
     }
 }

@@ -21,6 +21,8 @@ use crate::store::{MAX_MANIFEST_BYTES, Served};
 const LAYOUT_FILE: &str = "oci-layout";
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX_FILE: &str = "index.json";
+/// It names all that was ever pushed.
+const MAX_INDEX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A layout on disk.
 pub(crate) struct Layout {
@@ -98,7 +100,7 @@ impl Layout {
     }
 
     async fn index(&self) -> Result<Option<ImageIndex>, Fault> {
-        let bytes = read(&self.folder.join(INDEX_FILE), "the layout's index", MAX_MANIFEST_BYTES).await?;
+        let bytes = read(&self.folder.join(INDEX_FILE), "the layout's index", MAX_INDEX_BYTES).await?;
         let Some(bytes) = bytes else { return Ok(None) };
         match Document::parse(&bytes, media_type::OCI_INDEX)? {
             Document::Index(index) => Ok(Some(index)),

@@ -16,7 +16,7 @@ use crate::credentials::Credentials;
 use crate::fault::Fault;
 use crate::reference::Selector;
 use crate::store::{MAX_MANIFEST_BYTES, Served};
-use crate::transport::{Ask, Transport, fault_of, location, read_body};
+use crate::transport::{Ask, Transport, fault_of, location};
 
 /// A repository, and what its registry was told who we are. Lives for one operation, so that no token outlives its use.
 pub(crate) struct Remote<'client> {
@@ -67,7 +67,7 @@ impl Remote<'_> {
         }
         let stated = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = stated.unwrap_or_default().to_owned();
-        let bytes = read_body(response, "the manifest", MAX_MANIFEST_BYTES).await?;
+        let bytes = self.transport.read_body(response, "the manifest", MAX_MANIFEST_BYTES).await?;
         Ok(Served { media_type, bytes })
     }
 
@@ -77,7 +77,7 @@ impl Remote<'_> {
         if response.status() != StatusCode::OK {
             return Err(fault_of(response.status()));
         }
-        read_body(response, "the layer", descriptor.size).await
+        self.transport.read_body(response, "the layer", descriptor.size).await
     }
 
     /// Stores a blob, unless it is there.

@@ -11,8 +11,8 @@ use crate::layout::Layout;
 use crate::reference::Selector;
 use crate::remote::Remote;
 
-/// Of one manifest or index: what registries themselves accept.
-pub(crate) const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
+/// Of one manifest or index. Those of modules have a few KiB; registries accept up to 4 MiB, which dozens of look-ups at a time should not hold.
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 1024 * 1024;
 
 /// A manifest or index, and as what it was served.
 pub(crate) struct Served {

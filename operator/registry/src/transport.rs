@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, redirect};
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::address::{AddressPolicy, ChosenBy, GuardedResolver};
 use crate::fault::Fault;
 use crate::observer::Observer;
+use crate::pace::{Pace, Paced};
 
 /// Registries redirect a blob once, to their storage; some add a step for the region.
 const MAX_REDIRECTS: usize = 5;
@@ -25,6 +27,8 @@ pub(crate) struct Patience {
     pub(crate) connect: Duration,
     /// Between two reads.
     pub(crate) idle: Duration,
+    /// Of a body.
+    pub(crate) pace: Pace,
 }
 
 /// Sends requests.
@@ -107,6 +111,33 @@ impl Transport {
         sent.map_err(Fault::from_client)
     }
 
+    /// The whole body, if it has at most `limit` bytes and comes fast enough.
+    pub(crate) async fn read_body(
+        &self,
+        mut response: Response,
+        what: &'static str,
+        limit: u64,
+    ) -> Result<Bytes, Fault> {
+        let stated = response.content_length().unwrap_or_default();
+        if stated > limit {
+            return Err(Fault::TooLarge { what, limit });
+        }
+        let mut body = BytesMut::with_capacity(usize::try_from(stated).unwrap_or_default());
+        let mut paced = Paced::new(self.patience.pace, Instant::now());
+        loop {
+            let Ok(next) = timeout_at(paced.ends(), response.chunk()).await else {
+                paced.go_on()?;
+                continue;
+            };
+            let Some(chunk) = next.map_err(Fault::from_client)? else { return Ok(body.freeze()) };
+            if body.len() as u64 + chunk.len() as u64 > limit {
+                return Err(Fault::TooLarge { what, limit });
+            }
+            paced.brought(chunk.len());
+            body.extend_from_slice(&chunk);
+        }
+    }
+
     fn client(&self, chosen_by: ChosenBy, tls: bool) -> Result<&reqwest::Client, Fault> {
         let slot = &self.clients[usize::from(chosen_by == ChosenBy::User)][usize::from(tls)];
         if let Some(client) = slot.get() {
@@ -174,24 +205,4 @@ pub(crate) fn fault_of(status: StatusCode) -> Fault {
         StatusCode::NOT_FOUND => Fault::NotFound,
         status => Fault::unreachable(format!("it answered {status}")),
     }
-}
-
-/// The whole body, if it has at most `limit` bytes.
-pub(crate) async fn read_body(
-    mut response: Response,
-    what: &'static str,
-    limit: u64,
-) -> Result<Bytes, Fault> {
-    let too_large = Fault::TooLarge { what, limit };
-    if response.content_length().is_some_and(|length| length > limit) {
-        return Err(too_large);
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(Fault::from_client)? {
-        if body.len() as u64 + chunk.len() as u64 > limit {
-            return Err(too_large);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::places::NoPlace;
 use super::refills::Refill;
 use super::tokens::{Denial, Reviewer};
 use super::transfer::{self, body};
@@ -62,7 +63,7 @@ where
 {
     /// Answers.
     pub async fn answer(&self, request: &Request<Incoming>) -> Answer {
-        match self.attempt(request).await {
+        let answer = match self.attempt(request).await {
             Ok(answer) => answer,
             Err(refused) => {
                 let Refused { status, words, retry_after } = &refused;
@@ -70,7 +71,9 @@ where
                 tracing::info!(%status, retry_after, path, "a blob is refused: {words}");
                 refuse(refused)
             }
-        }
+        };
+        self.metrics.answered(answer.status().as_u16());
+        answer
     }
 
     async fn attempt(&self, request: &Request<Incoming>) -> Result<Answer, Refused> {
@@ -85,7 +88,9 @@ where
             Standing::Named { origins, max_build_bytes } => (origins, max_build_bytes),
             other => return Err(not_for(&namespace, &digest, &other)),
         };
-        let found = match self.look(digest).await? {
+        let found = self.look(digest).await?;
+        self.metrics.looked(found.is_some());
+        let found = match found {
             Some(found) => found,
             None => {
                 match self.refills.refill(&digest, origins, max_build_bytes).await {
@@ -134,13 +139,18 @@ where
             };
             let right = self.transfers.begin().ok_or_else(busy)?;
             tracing::info!(%digest, bytes, "a blob is served");
-            Response::new(Either::Right(body(file, bytes, right)))
+            Response::new(Either::Right(body(file, bytes, right, self.metrics.clone())))
         };
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_LENGTH, bytes.into());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         Ok(answer)
     }
+}
+
+/// What a connection is told for which there is no place.
+pub fn no_place(why: NoPlace) -> Answer {
+    refuse(Refused::busy(StatusCode::SERVICE_UNAVAILABLE, why.to_string(), SOON))
 }
 
 fn token(request: &Request<Incoming>) -> Result<&str, Refused> {

@@ -19,6 +19,19 @@ struct Noted {
 }
 
 impl Cache {
+    /// How many bytes the artifact's builds take in memory together; `None` if nothing is known of it. They need not all be there still.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn artifact_bytes(&self, reference: &str, digest: &Digest) -> Result<Option<u64>, CacheError> {
+        let Some(noted) = self.noted(reference, digest)? else { return Ok(None) };
+        let size = |noted: &Noted| {
+            let path = self.folder().join(hotbay_api::names::blob_file(&noted.digest));
+            std::fs::metadata(path).map_or(0, |file| file.len())
+        };
+        Ok(Some(noted.iter().map(size).sum()))
+    }
+
     /// The artifact, if the cache has all of its builds and none is larger than `max_bytes`. For a larger one the source is to say so.
     ///
     /// # Errors
@@ -29,8 +42,7 @@ impl Cache {
         digest: &Digest,
         max_bytes: u64,
     ) -> Result<Option<Artifact>, CacheError> {
-        let Some(note) = self.document(&name(reference, digest))? else { return Ok(None) };
-        let Ok(noted) = serde_json::from_slice::<Vec<Noted>>(&note) else { return Ok(None) };
+        let Some(noted) = self.noted(reference, digest)? else { return Ok(None) };
         let mut builds = Vec::with_capacity(noted.len());
         for Noted { platform, digest } in noted {
             let Some((mut file, bytes)) = self.blob(&digest)?.filter(|(_, bytes)| *bytes <= max_bytes) else {
@@ -42,6 +54,11 @@ impl Cache {
             builds.push(Build { platform, digest, bytes: content.into() });
         }
         Ok(Some(Artifact { reference: reference.to_owned(), digest: *digest, builds }))
+    }
+
+    fn noted(&self, reference: &str, digest: &Digest) -> Result<Option<Vec<Noted>>, CacheError> {
+        let note = self.document(&name(reference, digest))?;
+        Ok(note.and_then(|note| serde_json::from_slice(&note).ok()))
     }
 
     /// Keeps an artifact.
@@ -93,6 +110,7 @@ mod tests {
         assert_eq!(get("reg/a:1", 100), None);
         cache.put_artifact(&artifact).unwrap();
         assert_eq!(get("reg/a:1", 100), Some(artifact.clone()));
+        assert_eq!(cache.artifact_bytes("reg/a:1", &artifact.digest).unwrap(), Some(10));
         assert_eq!(get("reg/a:1", 6), None, "another has seven bytes");
         assert_eq!(get("reg/b:1", 100), None, "who may read a may not read b");
         std::fs::remove_file(folder.path().join(hotbay_api::names::blob_file(&artifact.builds[1].digest)))

@@ -1,17 +1,19 @@
 //! Blobs that the cache lacks, from the registry.
 //!
-//! Owns the rule that a blob is fetched once at a time, whoever waits for it, and that a fetch that failed is not repeated at once. A fetch goes
-//! on when those who waited for it have gone: they come again.
+//! Owns the rule that the same fetch is made once at a time, whoever waits for it, and that one that failed is not repeated at once. The same is
+//! the same blob from the same artifacts within the same limit: what one namespace's registry refuses, another's may give. A fetch goes on when
+//! those who waited for it have gone: they come again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotbay_api::{Digest, chain};
 use hotbay_pipeline::Source;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::cache::Cache;
+use crate::metrics::BlobService;
 use crate::objects::Origin;
 
 /// How long a failure is repeated to whoever asks: a pool of a hundred pods asks a registry that is down as often as one pod.
@@ -33,24 +35,36 @@ pub enum Refill {
 /// What a fetch came to; `None` while it runs.
 type Outcome = watch::Receiver<Option<Result<(), String>>>;
 
+/// What is to be fetched, and what a failure says something of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Wish {
+    digest: Digest,
+    /// References and artifacts, in the order in which they are tried.
+    origins: Vec<(String, Digest)>,
+    max_build_bytes: u64,
+}
+
+type Known = Arc<Mutex<HashMap<Wish, Outcome>>>;
+
 /// See the module.
 pub struct Refills<S> {
     source: Arc<S>,
     cache: Arc<Cache>,
-    artifacts: Arc<Semaphore>,
+    metrics: BlobService,
     /// Those that run, and those that failed just now. Bounded by what entries name, since nothing else is asked for.
-    known: Arc<Mutex<HashMap<Digest, Outcome>>>,
+    known: Known,
 }
 
 impl<S: Source + Send + Sync + 'static> Refills<S> {
-    /// Refills `cache` from `source`, which keeps there what it fetches. `artifacts` has a permit for each artifact that may be in memory.
-    pub fn new(source: Arc<S>, cache: Arc<Cache>, artifacts: Arc<Semaphore>) -> Self {
-        Self { source, cache, artifacts, known: Arc::default() }
+    /// Refills `cache` from `source`, which keeps there what it fetches.
+    pub fn new(source: Arc<S>, cache: Arc<Cache>, metrics: BlobService) -> Self {
+        Self { source, cache, metrics, known: Arc::default() }
     }
 
     /// Has the blob fetched from one of these artifacts.
     pub async fn refill(&self, digest: &Digest, origins: Vec<Origin>, max_build_bytes: u64) -> Refill {
-        let mut outcome = self.join(digest, origins, max_build_bytes);
+        let origins = origins.into_iter().map(|origin| (origin.reference, origin.artifact)).collect();
+        let mut outcome = self.join(Wish { digest: *digest, origins, max_build_bytes });
         let ended = tokio::time::timeout(PATIENCE, outcome.wait_for(Option::is_some)).await;
         match ended.map(|ended| ended.map(|outcome| outcome.clone())) {
             Ok(Ok(Some(Ok(())))) => Refill::Done,
@@ -62,25 +76,21 @@ impl<S: Source + Send + Sync + 'static> Refills<S> {
     }
 
     /// The fetch that runs, or one that begins now.
-    fn join(&self, digest: &Digest, origins: Vec<Origin>, max_build_bytes: u64) -> Outcome {
+    fn join(&self, wish: Wish) -> Outcome {
         let mut known = lock(&self.known);
-        if let Some(outcome) = known.get(digest) {
+        if let Some(outcome) = known.get(&wish) {
             return outcome.clone();
         }
         let (outcome_tx, outcome_rx) = watch::channel(None);
-        known.insert(*digest, outcome_rx.clone());
-        let fetch = Fetch {
-            source: self.source.clone(),
-            cache: self.cache.clone(),
-            artifacts: self.artifacts.clone(),
-            digest: *digest,
-            max_build_bytes,
-        };
-        let (digest, known) = (*digest, self.known.clone());
+        known.insert(wish.clone(), outcome_rx.clone());
+        let fetch = Fetch { source: self.source.clone(), cache: self.cache.clone(), wish: wish.clone() };
+        let (known, metrics) = (self.known.clone(), self.metrics.clone());
         tokio::spawn(async move {
             // However it ends, also by a panic, the next one may try again.
-            let forget = Forget { digest, known };
-            let result = fetch.run(origins).await;
+            let forget = Forget { wish, known };
+            let began = Instant::now();
+            let result = fetch.run().await;
+            metrics.refilled(result.is_ok(), began.elapsed());
             let failed = result.is_err();
             outcome_tx.send_replace(Some(result));
             if failed {
@@ -93,13 +103,13 @@ impl<S: Source + Send + Sync + 'static> Refills<S> {
 }
 
 struct Forget {
-    digest: Digest,
-    known: Arc<Mutex<HashMap<Digest, Outcome>>>,
+    wish: Wish,
+    known: Known,
 }
 
 impl Drop for Forget {
     fn drop(&mut self) {
-        lock(&self.known).remove(&self.digest);
+        lock(&self.known).remove(&self.wish);
     }
 }
 
@@ -107,35 +117,31 @@ impl Drop for Forget {
 struct Fetch<S> {
     source: Arc<S>,
     cache: Arc<Cache>,
-    artifacts: Arc<Semaphore>,
-    digest: Digest,
-    max_build_bytes: u64,
+    wish: Wish,
 }
 
 impl<S: Source> Fetch<S> {
-    async fn run(self, origins: Vec<Origin>) -> Result<(), String> {
+    async fn run(self) -> Result<(), String> {
+        let Wish { digest, origins, max_build_bytes } = self.wish;
         let mut why =
             "no entry says (any more) which artifact holds it; have its module looked up again".to_owned();
-        for Origin { reference, artifact, .. } in origins {
-            // Never closed.
-            let permit = self.artifacts.acquire().await;
-            let fetched = self.source.fetch(&reference, &artifact, self.max_build_bytes).await;
+        for (reference, artifact) in origins {
+            let fetched = self.source.fetch(&reference, &artifact, max_build_bytes).await;
             let builds = match fetched {
                 Ok(artifact) => artifact.builds,
                 Err(error) => {
                     why = chain(&error);
-                    tracing::warn!(digest = %self.digest, reference, error = why, "a blob cannot be fetched again");
+                    tracing::warn!(%digest, reference, error = why, "a blob cannot be fetched again");
                     continue;
                 }
             };
-            let Some(build) = builds.into_iter().find(|build| build.digest == self.digest) else {
+            let Some(build) = builds.into_iter().find(|build| build.digest == digest) else {
                 why = format!("{reference} at {artifact} holds no such build");
                 continue;
             };
             let cache = self.cache.clone();
             // The source has kept it, unless there was no room, and then this says so.
             let kept = tokio::task::spawn_blocking(move || cache.put_blob(&build.digest, &build.bytes)).await;
-            drop(permit);
             return match kept {
                 Ok(kept) => kept.map_err(|error| chain(&error)),
                 Err(panic) => Err(panic.to_string()),

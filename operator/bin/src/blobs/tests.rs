@@ -1,5 +1,7 @@
 //! The service over a real connection, with a cluster and a registry that say what a test wants.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +11,11 @@ use hotbay_api::names::{BLOBS_AUDIENCE, blob_path};
 use hotbay_pipeline::{Artifact, Build, SourceError};
 use k8s_openapi::api::authentication::v1::{TokenReviewStatus, UserInfo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::metrics::Metrics;
 use crate::objects::Origin;
 
 /// A token is a namespace's: `pod-of-<namespace>`, or `person` of nobody.
@@ -51,18 +55,22 @@ impl Catalog for OnePool {
         match namespace {
             "new" => Standing::Unknown,
             "hotbay" if *digest == Digest::of(b"unnamed") => Standing::Unnamed,
-            "hotbay" => Standing::Named {
-                origins: vec![Origin {
-                    reference: "reg/hello:1".into(),
-                    artifact: Digest::of(b"manifest"),
-                    compressed_bytes: None,
-                }],
-                max_build_bytes: 1 << 30,
-            },
+            "hotbay" => named("reg/hello:1", 1 << 30),
+            "elsewhere" => named(AWAY, 1 << 30),
+            "small" => named("reg/hello:1", 3),
             _ => Standing::NoPool,
         }
     }
 }
+
+fn named(reference: &str, max_build_bytes: u64) -> Standing {
+    let artifact = Digest::of(b"manifest");
+    let origin = Origin { reference: reference.into(), artifact, compressed_bytes: None };
+    Standing::Named { origins: vec![origin], max_build_bytes }
+}
+
+/// What no registry has.
+const AWAY: &str = "reg/away:1";
 
 /// A registry that holds one build, if any; counts its fetches, and answers when it is told to.
 #[derive(Default)]
@@ -77,11 +85,16 @@ impl Source for Held {
         Err(SourceError::NotFound { reference: reference.to_owned() })
     }
 
-    async fn fetch(&self, reference: &str, digest: &Digest, _: u64) -> Result<Artifact, SourceError> {
+    async fn fetch(&self, reference: &str, digest: &Digest, limit: u64) -> Result<Artifact, SourceError> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         self.go.notified().await;
-        let content =
-            self.content.clone().ok_or_else(|| SourceError::NotFound { reference: reference.to_owned() })?;
+        let reference_text = || reference.to_owned();
+        let content = self.content.clone().filter(|_| reference != AWAY);
+        let content = content.ok_or_else(|| SourceError::NotFound { reference: reference_text() })?;
+        if content.len() as u64 > limit {
+            let what = "the layer".to_owned();
+            return Err(SourceError::TooLarge { reference: reference_text(), what, limit });
+        }
         let build = Build { platform: None, digest: Digest::of(&content), bytes: content };
         Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds: vec![build] })
     }
@@ -92,36 +105,54 @@ struct Service {
     source: Arc<Held>,
     cache: Arc<Cache>,
     transfers: Arc<Semaphore>,
+    metrics: Metrics,
     _folder: tempfile::TempDir,
 }
 
 impl Service {
     async fn start(content: Option<Bytes>) -> Self {
+        let (service, blobs, listener) = Self::mk(content).await;
+        tokio::spawn(blobs.serve(listener));
+        service
+    }
+
+    /// One that attends to nobody yet.
+    async fn mk(content: Option<Bytes>) -> (Self, Blobs<OnePool, Names, Held>, TcpListener) {
         let folder = tempfile::tempdir().unwrap();
         let cache = Arc::new(Cache::open(folder.path().to_owned(), 64 << 20).unwrap());
         let source = Arc::new(Held { content, ..Held::default() });
-        let transfers = Transfers::default();
+        let (transfers, metrics) = (Transfers::default(), Metrics::new());
+        let counted = metrics.blob_service.clone();
         let blobs = Blobs {
             catalog: OnePool,
             tokens: Tokens::new(Names),
             cache: cache.clone(),
-            refills: Refills::new(source.clone(), cache.clone(), Arc::new(Semaphore::new(1))),
+            refills: Refills::new(source.clone(), cache.clone(), counted.clone()),
             transfers: transfers.clone(),
+            metrics: counted,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(blobs.serve(listener));
-        Self { address, source, cache, transfers: transfers.all(), _folder: folder }
+        (
+            Self { address, source, cache, transfers: transfers.all(), metrics, _folder: folder },
+            blobs,
+            listener,
+        )
     }
 
     /// Head and body of an answer.
     async fn ask(&self, method: &str, path: &str, token: Option<&str>) -> (String, Vec<u8>) {
-        let authorization =
-            token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{authorization}connection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        Self::ask_over(stream, method, path, token).await
+    }
+
+    async fn ask_over(
+        mut stream: TcpStream,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+    ) -> (String, Vec<u8>) {
+        stream.write_all(request(method, path, token).as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.unwrap();
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("the answer has a head");
@@ -131,6 +162,11 @@ impl Service {
     async fn get(&self, content: &[u8], token: &str) -> (String, Vec<u8>) {
         self.ask("GET", &blob_path(&Digest::of(content)), Some(token)).await
     }
+}
+
+fn request(method: &str, path: &str, token: Option<&str>) -> String {
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{authorization}connection: close\r\n\r\n")
 }
 
 /// Some MiB that are not all alike.
@@ -143,8 +179,16 @@ fn large() -> Bytes {
 async fn a_pod_gets_what_an_entry_of_its_namespace_names_and_the_registry_is_asked_once() {
     let content = large();
     let service = Service::start(Some(content.clone())).await;
-    service.source.go.notify_one();
-    let all = futures::future::join_all((0..8).map(|_| service.get(&content, "pod-of-hotbay"))).await;
+    // The registry answers when all of them wait for it.
+    let answers = async {
+        while !service.metrics.text().contains(r#"cache_looks_total{outcome="miss"} 8"#) {
+            tokio::task::yield_now().await;
+        }
+        service.source.go.notify_one();
+    };
+    let all = futures::future::join_all((0..8).map(|_| service.get(&content, "pod-of-hotbay")));
+    let both = async { tokio::join!(all, answers) };
+    let (all, ()) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("all are answered");
     for (head, body) in all {
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert!(head.contains(&format!("content-length: {}", content.len())), "{head}");
@@ -153,6 +197,18 @@ async fn a_pod_gets_what_an_entry_of_its_namespace_names_and_the_registry_is_ask
     let (head, body) = service.ask("HEAD", &blob_path(&Digest::of(&content)), Some("pod-of-hotbay")).await;
     assert!(head.contains(&format!("content-length: {}", content.len())) && body.is_empty(), "{head}");
     assert_eq!(service.source.fetches.load(Ordering::SeqCst), 1);
+    let sent = 8 * content.len();
+    let counted = [
+        r#"requests_total{code="200"} 9"#,
+        &format!("sent_bytes_total {sent}"),
+        r#"cache_looks_total{outcome="hit"} 1"#,
+        r#"cache_looks_total{outcome="miss"} 8"#,
+        r#"refill_duration_seconds_count{outcome="fetched"} 1"#,
+    ];
+    let text = service.metrics.text();
+    for line in counted {
+        assert!(text.contains(&format!("\nhotbay_operator_blob_{line}\n")), "{line} in {text}");
+    }
 }
 
 #[tokio::test]
@@ -229,13 +285,17 @@ async fn a_registry_that_holds_other_bytes_is_told() {
 }
 
 #[tokio::test]
-async fn one_too_many_comes_again_later() {
-    let service = Service::start(None).await;
-    service.cache.put_blob(&Digest::of(b"blob"), b"blob").unwrap();
-    let all = u32::try_from(service.transfers.available_permits()).unwrap();
-    let taken = service.transfers.acquire_many(all).await.unwrap();
-    let (head, _) = service.get(b"blob", "pod-of-hotbay").await;
-    assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after: 1"), "{head}");
-    drop(taken);
-    assert_eq!(service.get(b"blob", "pod-of-hotbay").await.1, b"blob");
+async fn what_one_namespace_cannot_have_fetched_another_can() {
+    let service = Service::start(Some(Bytes::from_static(b"blob"))).await;
+    for (pod, words) in [("pod-of-elsewhere", "reg/away:1 does not exist"), ("pod-of-small", "reg/hello:1")] {
+        service.source.go.notify_one();
+        let (head, body) = service.get(b"blob", pod).await;
+        let body = String::from_utf8(body).unwrap();
+        assert!(head.starts_with("HTTP/1.1 502") && body.contains(words), "{head} {body}");
+    }
+    service.source.go.notify_one();
+    let (head, body) = service.get(b"blob", "pod-of-hotbay").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK") && body == b"blob", "{head}");
+    let text = service.metrics.text();
+    assert!(text.contains(r#"refill_duration_seconds_count{outcome="failed"} 2"#), "{text}");
 }

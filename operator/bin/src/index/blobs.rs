@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hotbay_api::{Digest, EntryKey, PoolLimits};
 
 use super::Index;
-use super::decide::{Action, Target, Write};
+use super::actions::{Action, Target, Write};
 use super::look_ups::LookUp;
 use crate::objects::StoredEntry;
 

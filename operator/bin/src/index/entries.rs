@@ -14,10 +14,12 @@ use hotbay_pipeline::status::is_ready_for;
 use hotbay_pipeline::{Refusal, entry, last_good};
 
 use super::Index;
+use super::actions::{Action, Target, Write};
 use super::blobs::Budget;
-use super::decide::{Action, Target, View, Write};
-use super::look_ups::{Candidate, LookUp};
-use crate::objects::{EntryDraft, StoredEntry};
+use super::decide::View;
+use super::look_ups::LookUp;
+use super::requests::Candidate;
+use crate::objects::{EntryDraft, Origins, StoredEntry};
 
 /// An entry that is to be written, or removed.
 pub(super) struct Planned {
@@ -42,17 +44,13 @@ impl Planned {
 /// Those of `planned` that may be written now: one that loses a route waits until another that gains it is written. Two that change
 /// places wait for nobody, because neither could go first.
 pub(super) fn in_order(planned: Vec<Planned>) -> Vec<Planned> {
-    let gained_by_pure_gainers: BTreeSet<String> = planned
-        .iter()
-        .filter(|plan| !loses_to_another(plan, &planned))
-        .flat_map(|plan| plan.gains.clone())
-        .collect();
+    // Nobody gains what it loses itself.
+    let gained: BTreeSet<&String> = planned.iter().flat_map(|plan| &plan.gains).collect();
+    let loses_to_another = |plan: &&Planned| plan.loses.iter().any(|claim| gained.contains(claim));
+    let gained_by_pure_gainers: BTreeSet<String> =
+        planned.iter().filter(|plan| !loses_to_another(plan)).flat_map(|plan| plan.gains.clone()).collect();
     let may = |plan: &Planned| !plan.waits && plan.loses.is_disjoint(&gained_by_pure_gainers);
     planned.into_iter().filter(may).collect()
-}
-
-fn loses_to_another(plan: &Planned, all: &[Planned]) -> bool {
-    all.iter().any(|other| other.key != plan.key && !plan.loses.is_disjoint(&other.gains))
 }
 
 impl Index {
@@ -123,19 +121,17 @@ impl Index {
         });
         let generation = module.metadata.generation.unwrap_or_default();
         let stored = view.entries.get(&key);
+        if stored.is_some_and(|stored| says(stored, &desired, generation, &origins)) {
+            return Ok(None);
+        }
         let draft =
-            || Box::new(EntryDraft { pool: view.pool.clone(), entry: desired.clone(), generation, origins });
+            Box::new(EntryDraft { pool: view.pool.clone(), entry: desired.clone(), generation, origins });
         let write = match stored {
-            Some(stored)
-                if stored.entry.as_ref() == Some(&desired) && stored.module_uid == desired.id.uid =>
-            {
-                return Ok(None);
-            }
-            Some(stored) => Write::UpdateEntry(draft(), stored.clone()),
-            None => Write::CreateEntry(draft()),
+            Some(stored) => Write::UpdateEntry(draft, stored.clone()),
+            None => Write::CreateEntry(draft),
         };
-        let old = stored.and_then(|stored| stored.entry.clone());
-        Ok(Some(Planned::new(key, write, old.as_ref(), Some(&desired))))
+        let old = stored.and_then(|stored| stored.entry.as_ref());
+        Ok(Some(Planned::new(key, write, old, Some(&desired))))
     }
 
     /// Whether the entry's wanted revision was served by every pod, by the status or by what was found before it was written. What somebody
@@ -154,10 +150,21 @@ impl Index {
     }
 }
 
+/// Whether an entry says what it should, in its text and in its labels and annotations, so that it need not be written.
+fn says(stored: &StoredEntry, entry: &Entry, generation: i64, origins: &Origins) -> bool {
+    // An edit that changes no entry leaves the generation on it behind, so that it costs the pods nothing. A generation that no HandlerModule
+    // ever had was written by hand.
+    let had = generation.min(1)..=generation;
+    stored.entry.as_ref() == Some(entry)
+        && stored.module_uid == entry.id.uid
+        && stored.marked
+        && stored.origins == *origins
+        && had.contains(&stored.generation)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::Origins;
 
     fn plan(name: &str, gains: &[&str], loses: &[&str]) -> Planned {
         let set = |claims: &[&str]| claims.iter().map(|&claim| claim.to_owned()).collect();
@@ -172,6 +179,7 @@ mod tests {
             entry: None,
             origins: Origins::new(),
             intact: true,
+            marked: true,
         };
         Planned {
             key,

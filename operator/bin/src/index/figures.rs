@@ -54,9 +54,12 @@ fn word(status: ConditionStatus) -> &'static str {
 impl Index {
     /// What is new since the last call.
     pub fn take_figures(&mut self) -> Figures {
-        for (namespace, place) in self.places.iter().filter(|(_, place)| place.blobs.is_complete()) {
+        for namespace in std::mem::take(&mut self.uncounted) {
+            let Some(place) = self.places.get(&namespace).filter(|place| place.blobs.is_complete()) else {
+                continue;
+            };
             let bytes = place.blobs.iter().map(|blob| blob.compressed_bytes).sum();
-            self.figures.blobs.insert(namespace.clone(), Some((place.blobs.iter().count(), bytes)));
+            self.figures.blobs.insert(namespace, Some((place.blobs.iter().count(), bytes)));
         }
         std::mem::take(&mut self.figures)
     }

@@ -42,7 +42,6 @@ impl Index {
 
     /// The entries of a module in all pools.
     fn entries_of(&self, key: &EntryKey) -> impl Iterator<Item = &Arc<StoredEntry>> {
-        let entries = self.places.values().flat_map(|place| place.entries.iter());
-        entries.filter(move |stored| stored.key == *key)
+        self.places.values().flat_map(|place| place.entries.of(key))
     }
 }

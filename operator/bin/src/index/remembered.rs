@@ -6,7 +6,7 @@
 
 use hotbay_api::{ArtifactStatus, Digest, HandlerModule, Revision};
 
-use super::look_ups::{Candidate, Ticket};
+use super::requests::{Candidate, Ticket};
 use crate::objects::{Origin, StoredEntry};
 
 /// What `module` came to, by its entry and status; `None` if there is any doubt.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use hotbay_api::{Entry, labels};
 
 use super::Index;
-use super::decide::{View, Write};
+use super::actions::Write;
+use super::decide::View;
 use super::entries::Planned;
 use crate::objects::StoredEntry;
 
@@ -46,8 +47,8 @@ impl Index {
         }
         let places = &self.places;
         let has_entry = |key: &hotbay_api::EntryKey, uid: &str| {
-            let mut entries = places.values().flat_map(|place| place.entries.iter());
-            entries.any(|stored| stored.key == *key && stored.module_uid == *uid)
+            let mut entries = places.values().flat_map(|place| place.entries.of(key));
+            entries.any(|stored| stored.module_uid == *uid)
         };
         self.seen_deleted.retain(|(key, uid)| has_entry(key, uid));
         self.forget_look_ups();

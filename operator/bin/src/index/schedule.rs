@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::decide::Target;
+use super::actions::Target;
 
 /// The first pause after a failed write, and the longest: an API server that was away is back within half a minute.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -42,6 +42,11 @@ impl Schedule {
         self.targets
             .get(target)
             .is_none_or(|state| !state.under_way && state.not_before.is_none_or(|at| at <= now))
+    }
+
+    /// Whether `target` is being written, and did not fail before.
+    pub fn is_first_try(&self, target: &Target) -> bool {
+        self.targets.get(target).is_some_and(|state| state.under_way && state.failures == 0)
     }
 
     /// A write of `target` is done.

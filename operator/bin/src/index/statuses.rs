@@ -16,7 +16,8 @@ use hotbay_pipeline::status::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Index;
-use super::decide::{Action, Target, View, Write};
+use super::actions::{Action, Target, Write};
+use super::decide::View;
 use super::figures::PoolFigures;
 use super::look_ups::LookUp;
 use super::notices::{About, News, Notice, of_module, of_pool};
@@ -38,7 +39,9 @@ impl Index {
         for (key, module) in &view.members {
             let status = self.module_status(view, key, module, &pods, time);
             figures.count(Some(&status));
-            self.put_module_status(key, module, status, now, actions);
+            if module.status.as_ref() != Some(&status) && !self.is_being_handed_over(view, key) {
+                self.put_module_status(key, module, status, now, actions);
+            }
         }
         if let Some(rules) = &view.rules {
             let status = pool_status_of(view, rules, &pods, time);
@@ -47,6 +50,16 @@ impl Index {
         }
         let is_there = view.rules.is_some() || !view.members.is_empty();
         self.figures.pools.insert(view.pool.clone(), is_there.then_some(figures));
+    }
+
+    /// Whether the module's entry or blobs are being written: what comes of it is told a moment later, in one status with what came before. A
+    /// write that failed keeps nothing back.
+    fn is_being_handed_over(&self, view: &View, key: &EntryKey) -> bool {
+        let candidate = self.look_ups.get(key).and_then(LookUp::candidate);
+        let blobs = candidate.into_iter().flat_map(|candidate| &candidate.sizes);
+        let blobs = blobs.map(|(digest, _)| Target::Blob(view.pool.namespace.clone(), *digest));
+        let entry = Target::Entry(view.pool.clone(), key.clone());
+        blobs.chain([entry]).any(|target| self.schedule.is_first_try(&target))
     }
 
     /// The ready pods of the pool, each with its own report.

@@ -8,6 +8,7 @@ mod removal;
 mod rollout;
 mod served;
 mod sharing;
+mod slow;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,12 @@ struct World {
     told: Vec<Notice>,
     /// How many statuses were written.
     statuses: usize,
+    /// Of them, those of modules.
+    module_statuses: usize,
+    /// Whether no entry can be written.
+    refuses_entries: bool,
+    /// How many artifacts were pulled.
+    pulls: usize,
     entries: BTreeMap<EntryKey, StoredEntry>,
     blobs: BTreeMap<Digest, StoredBlob>,
     modules: BTreeMap<EntryKey, HandlerModule>,
@@ -77,6 +84,9 @@ impl World {
             log: vec![],
             told: vec![],
             statuses: 0,
+            module_statuses: 0,
+            refuses_entries: false,
+            pulls: 0,
             entries: BTreeMap::new(),
             blobs: BTreeMap::new(),
             modules: BTreeMap::new(),
@@ -163,6 +173,7 @@ impl World {
                 let verb = if request.named.is_none() { "look up" } else { "prepare" };
                 self.log.push(format!("{verb} {}", request.key.name));
                 let looked_up = self.look_up(&request);
+                self.pulls += usize::from(matches!(looked_up.found, Found::New(_)));
                 self.handle(Event::LookedUp(request.key, request.ticket, looked_up));
             }
             Action::Write(target, write) => {
@@ -194,6 +205,7 @@ impl World {
 
     fn write(&mut self, write: Write) -> Written {
         match write {
+            Write::CreateEntry(_) | Write::UpdateEntry(..) if self.refuses_entries => Written::Failed,
             Write::CreateEntry(draft) => self.store("create", &draft),
             Write::UpdateEntry(draft, seen) => {
                 assert_eq!(self.entries.get(&draft.entry.key()).map(|stored| &stored.uid), Some(&seen.uid));
@@ -220,6 +232,7 @@ impl World {
             }
             Write::ModuleStatus(key, _, status) => {
                 self.statuses += 1;
+                self.module_statuses += 1;
                 let version = self.next_version().to_string();
                 let module = self.modules.get_mut(&key).unwrap();
                 (module.status, module.metadata.resource_version) = (Some(*status), Some(version));
@@ -313,16 +326,21 @@ impl World {
     fn report(&mut self) {
         self.reports.clear();
         for pod in ["p0", "p1"] {
-            let version = self.next_version().to_string();
-            let report: RuntimeReport = object(json!({
-                "apiVersion": "hotbay.dev/v1alpha1", "kind": "RuntimeReport",
-                "metadata": {"namespace": "hotbay", "name": pod, "resourceVersion": version},
-                "pool": "default", "podUid": format!("uid-{pod}"), "appliedThrough": self.version,
-            }));
-            self.reports.push(report.clone());
-            self.handle(Event::Report(Change::Applied(report)));
+            self.report_of(pod);
         }
         self.run();
+    }
+
+    /// One pod says so.
+    fn report_of(&mut self, pod: &str) {
+        let version = self.next_version().to_string();
+        let report: RuntimeReport = object(json!({
+            "apiVersion": "hotbay.dev/v1alpha1", "kind": "RuntimeReport",
+            "metadata": {"namespace": "hotbay", "name": pod, "resourceVersion": version},
+            "pool": "default", "podUid": format!("uid-{pod}"), "appliedThrough": self.version,
+        }));
+        self.reports.push(report.clone());
+        self.handle(Event::Report(Change::Applied(report)));
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {

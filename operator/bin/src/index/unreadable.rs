@@ -13,7 +13,7 @@ use hotbay_pipeline::{Class, Refusal};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Index;
-use super::decide::Action;
+use super::actions::Action;
 use super::figures::PoolFigures;
 
 /// How long watches may fail before it is told: an API server that restarts, or a Role that is applied a moment after its pool, is none's

@@ -17,6 +17,11 @@ fn used() -> Metrics {
     metrics.wrote("entry", "create", "written", Duration::from_millis(1));
     metrics.pool_is(&pool(), Some(&figures(&Reason::Succeeded)));
     metrics.blobs_in("hotbay", Some((2, 1000)));
+    metrics.blob_service.answered(200);
+    metrics.blob_service.sent(1);
+    metrics.blob_service.looked(true);
+    metrics.blob_service.refilled(true, Duration::from_millis(1));
+    metrics.blob_service.closed(Closed::Slow);
     metrics.listed("HandlerModules");
     metrics.watch_failed("HandlerModules");
     metrics.queue_moves(Queue::LookUps, 1);

@@ -228,6 +228,28 @@ async fn what_is_new_is_posted_and_never_overwrites() {
 }
 
 #[tokio::test]
+async fn a_blob_that_somebody_else_made_is_made_anew() {
+    let server = Server::start().await;
+    let blob = InlineBlob { digest: Digest::of(b"blob"), compressed: Bytes::from_static(b"blob") };
+    let mut map = json!(blob_config_map("hotbay", &blob));
+    map["binaryData"] = json!({"blob.zst": "b3RoZXI="});
+    map["metadata"]["managedFields"] = json!([{"manager": "kubectl-create"}]);
+    let path = format!("{MAPS}/{}", map["metadata"]["name"].as_str().unwrap());
+    server.put(&path, map);
+    let seen = server.cluster.lock().unwrap().objects[&path]["metadata"]["uid"].clone();
+    let create = Write::CreateBlob("hotbay".into(), blob.clone());
+    let Written::Blob(stored) = server.write(create).await else { panic!("it is written") };
+    assert_ne!(json!(stored.uid), seen);
+    let asked = server.asked();
+    let deletion = asked.iter().find(|(method, ..)| method == Method::DELETE).expect("the other is deleted");
+    assert_eq!(deletion.2["preconditions"]["uid"], seen, "that one and no later one");
+    let (_, posted, _) = asked.last().unwrap();
+    assert!(posted.contains("fieldManager=hotbay-operator"), "by which it is known for its own: {posted}");
+    let there = server.cluster.lock().unwrap().objects[&path].clone();
+    assert_eq!(there["binaryData"], json!(blob_config_map("hotbay", &blob).binary_data));
+}
+
+#[tokio::test]
 async fn what_has_lost_its_label_is_taken_for_its_own() {
     let server = Server::start().await;
     let seen = server.created().await;

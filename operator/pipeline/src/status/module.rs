@@ -14,7 +14,7 @@ use hotbay_api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::Conditions;
-use super::pods::serving;
+use super::pods::{serving, serving_instead};
 use super::{EntryInForce, Pod, Standing, standing};
 use crate::refusal::{MAX_MESSAGE_BYTES, shortened};
 use crate::{Aspect, Class, Refusal};
@@ -203,7 +203,7 @@ impl<'a> ModuleCase<'a> {
         match verdict {
             Verdict::Refused(refusal) => self.and_what_serves(&refusal.message),
             Verdict::Failing(pod, exception) => {
-                self.and_what_serves(&format!("pod {pod}: {}", exception.message))
+                self.and_what_serves_instead(&format!("pod {pod}: {}", exception.message))
             }
             Verdict::NoPods => format!(
                 "no pod of {} is ready; look at its Deployment (kubectl get runtimepools -A)",
@@ -211,7 +211,7 @@ impl<'a> ModuleCase<'a> {
             ),
             Verdict::Underway => self.and_what_serves("the artifact is looked up and handed to the pods"),
             Verdict::Spreading => {
-                self.and_what_serves(&format!("the pods of {} are loading it", self.runtime))
+                self.and_what_serves_instead(&format!("the pods of {} are loading it", self.runtime))
             }
             Verdict::Served => self.served_words(),
         }
@@ -223,23 +223,29 @@ impl<'a> ModuleCase<'a> {
     }
 
     fn and_what_serves(&self, message: &str) -> String {
+        self.and(message, |entry| serving(self.pods, entry))
+    }
+
+    /// The same while the wanted revision is with the pods: those that serve it already are not what is told, and no reason to write the
+    /// status again.
+    fn and_what_serves_instead(&self, message: &str) -> String {
+        self.and(message, |entry| serving_instead(self.pods, entry))
+    }
+
+    fn and(&self, message: &str, serving: impl Fn(&'a EntryInForce<'a>) -> Option<&'a str>) -> String {
         let what = self.entry.and_then(|entry| {
             // Before any pod reports, what was Ready last is the best that is known.
             let remembered = || self.previous.and_then(|previous| is_ready_now(previous, entry));
-            serving(self.pods, entry).or_else(remembered)
+            serving(entry).or_else(remembered)
         });
-        match what {
-            // The ending is the good news, and it must not be what is cut off.
-            Some(revision) => {
-                format!("{}; still serving {revision}", shortened(message, MAX_MESSAGE_BYTES))
+        // The ending is the good news, and it must not be what is cut off.
+        let short = || shortened(message, MAX_MESSAGE_BYTES);
+        match (what, self.left_behind) {
+            (Some(revision), _) => format!("{}; still serving {revision}", short()),
+            (None, Some((pool, revision))) => {
+                format!("{}; pool {pool} is still serving {revision}", short())
             }
-            None => match self.left_behind {
-                Some((pool, revision)) => {
-                    let message = shortened(message, MAX_MESSAGE_BYTES);
-                    format!("{message}; pool {pool} is still serving {revision}")
-                }
-                None => message.to_owned(),
-            },
+            (None, None) => message.to_owned(),
         }
     }
 

@@ -62,6 +62,15 @@ pub fn is_served(pods: &[Pod], entry: &EntryInForce) -> bool {
     !pods.is_empty() && pods.iter().all(|pod| standing(pod, entry) == Standing::Serving)
 }
 
+/// What answers where the wanted revision does not yet, as far as the pods say.
+pub(super) fn serving_instead<'a>(pods: &[Pod<'a>], entry: &EntryInForce) -> Option<&'a str> {
+    pods.iter().find_map(|pod| match standing(pod, entry) {
+        Standing::Serving => None,
+        Standing::Failed(exception) => exception.serving_revision.as_deref(),
+        Standing::Unknown { instead } => instead,
+    })
+}
+
 /// What answers requests for the module now, as far as the pods say.
 pub(super) fn serving<'a>(pods: &[Pod<'a>], entry: &EntryInForce<'a>) -> Option<&'a str> {
     pods.iter().find_map(|pod| match standing(pod, entry) {

@@ -13,12 +13,12 @@ use hotbay_pipeline::{Class, Source, SourceError};
 use hotbay_registry::Credentials;
 
 /// A module as a registry would serve it.
-fn packed() -> PackedModule {
+pub fn packed() -> PackedModule {
     pack(&module(1, 5000), &platform("amd64", None), Form::Artifact, "m.so", &Annotations::new()).unwrap()
 }
 
 /// Answers like an honest registry that holds [`packed`] under every tag.
-fn honest(asked: &Asked) -> Answer {
+pub fn honest(asked: &Asked) -> Answer {
     let packed = packed();
     if asked.path.contains("/manifests/") {
         return Answer::document(media_type::OCI_MANIFEST, &packed.manifest.bytes);
@@ -27,7 +27,7 @@ fn honest(asked: &Asked) -> Answer {
     blob.map_or(Answer::new(404), |blob| Answer::new(200).body(blob.bytes.clone()))
 }
 
-fn is_blob(asked: &Asked) -> bool {
+pub fn is_blob(asked: &Asked) -> bool {
     asked.path.contains("/blobs/")
 }
 
@@ -43,7 +43,7 @@ async fn refused(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> S
 }
 
 /// The error with all its causes.
-fn chain(error: &SourceError) -> String {
+pub fn chain(error: &SourceError) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

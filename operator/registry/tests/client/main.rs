@@ -9,4 +9,5 @@
 
 mod faults;
 mod registry;
+mod slow;
 mod support;

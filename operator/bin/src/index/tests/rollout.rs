@@ -223,3 +223,37 @@ fn a_pool_that_the_operator_may_not_read_is_told_with_the_role_that_is_missing()
     world.pass(Duration::from_secs(10));
     assert_eq!(world.ready("hello"), "True Succeeded");
 }
+
+#[test]
+fn an_apply_and_an_update_write_three_statuses_each() {
+    let mut world = World::new();
+    for (artifact, paths) in [("v1", &["/hello"][..]), ("v2", &["/hello", "/more"])] {
+        world.module_statuses = 0;
+        world.serve("hello", artifact, paths);
+        assert_eq!(world.module_statuses, 2, "{artifact}: it is looked up; it is with the pods");
+        world.report_of("p0");
+        world.run();
+        assert_eq!(world.module_statuses, 2, "{artifact}: how many pods have it is the pool's status");
+        world.report_of("p1");
+        world.run();
+        assert_eq!(world.module_statuses, 3, "{artifact}: every pod serves it");
+        assert_eq!(world.ready("hello"), "True Succeeded");
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_written_keeps_no_status_back() {
+    let mut world = World::new();
+    world.refuses_entries = true;
+    world.serve("hello", "v1", &["/hello"]);
+    let revision = |world: &World| {
+        world.modules.values().next().unwrap().status.as_ref().and_then(|status| status.revision.clone())
+    };
+    assert_eq!(revision(&world), None, "it may be written any moment");
+    world.pass(Duration::from_millis(600));
+    assert!(revision(&world).is_some(), "it failed, and what was prepared is told");
+    world.refuses_entries = false;
+    world.pass(Duration::from_secs(60));
+    world.report();
+    assert_eq!(world.ready("hello"), "True Succeeded");
+}

@@ -74,3 +74,73 @@ fn an_operator_that_starts_knows_where_blobs_come_from() {
         assert_eq!(ask(&mut world, "hotbay", artifact), named(&format!("reg/{artifact}"), artifact, None));
     }
 }
+
+/// Changes what an entry says, as an operator wrote it or as somebody else did, and takes it in.
+fn rewrite(world: &mut World, name: &str, intact: bool, change: impl Fn(&mut Revision)) {
+    let version = world.next_version();
+    let key = EntryKey::new("shop", name).unwrap();
+    let mut stored = world.entries[&key].clone();
+    stored.entry.iter_mut().flat_map(|entry| &mut entry.revisions).for_each(change);
+    (stored.intact, stored.version) = (intact, version);
+    world.handle(Event::Entry("hotbay".into(), Change::Applied(stored)));
+}
+
+/// How large a build may be that is fetched for `hotbay`.
+fn limit_mib(world: &mut World, artifact: &str) -> Option<u64> {
+    match ask(world, "hotbay", artifact) {
+        Standing::Named { max_build_bytes, .. } => Some(max_build_bytes >> 20),
+        _ => None,
+    }
+}
+
+fn limit_pool(world: &mut World, mib: u64) {
+    world.change_pool(|pool| pool.spec.limits.max_artifact_size = hotbay_api::ByteSize::mib(mib));
+}
+
+/// What an entry says of its blobs.
+fn sized(mib: &[u64]) -> impl Fn(&mut Revision) {
+    let mib = mib.to_vec();
+    move |revision| {
+        let first = revision.blobs[0].clone();
+        let other = |number: usize| Digest::of(format!("of platform {number}").as_bytes());
+        let digest = |number| if number == 0 { first.digest } else { other(number) };
+        let blob =
+            |(number, mib): (usize, &u64)| Blob { digest: digest(number), size: mib << 20, ..first.clone() };
+        revision.blobs = mib.iter().enumerate().map(blob).collect();
+    }
+}
+
+#[test]
+fn what_somebody_wrote_into_an_entry_opens_nothing() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    rewrite(&mut world, "hello", false, sized(&[1, 60]));
+    assert_eq!(limit_mib(&mut world, "v1"), None);
+    assert_eq!(limit_mib(&mut world, "of platform 1"), None);
+}
+
+#[test]
+fn what_was_admitted_under_an_earlier_limit_can_be_fetched_with_all_its_platforms() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    limit_pool(&mut world, 10);
+    rewrite(&mut world, "hello", true, sized(&[1, 2]));
+    assert_eq!(limit_mib(&mut world, "v1"), Some(10), "what the pool allows is more");
+    rewrite(&mut world, "hello", true, sized(&[1, 30, 2]));
+    assert_eq!(limit_mib(&mut world, "v1"), Some(30), "the largest, not the one that is asked for");
+    rewrite(&mut world, "hello", true, sized(&[30, 30, 30]));
+    assert_eq!(limit_mib(&mut world, "v1"), Some(45), "all together may have twice the limit");
+}
+
+#[test]
+fn no_entry_makes_a_fetch_larger_than_any_pools() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    limit_pool(&mut world, 10);
+    rewrite(&mut world, "hello", true, sized(&[1 << 30]));
+    assert_eq!(limit_mib(&mut world, "v1"), Some(64), "what a pool allows that says nothing");
+    limit_pool(&mut world, 100);
+    assert_eq!(limit_mib(&mut world, "v1"), Some(100));
+    rewrite(&mut world, "hello", true, sized(&[u64::MAX >> 20, u64::MAX >> 20]));
+    assert_eq!(limit_mib(&mut world, "v1"), Some(100));
+}

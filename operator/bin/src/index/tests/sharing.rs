@@ -22,6 +22,10 @@ fn restarted(world: World) -> World {
     world
 }
 
+fn lines(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|&line| line.to_owned()).collect()
+}
+
 fn count(log: &[String], verb: &str) -> usize {
     log.iter().filter(|line| line.starts_with(verb)).count()
 }
@@ -143,6 +147,20 @@ fn an_entry_that_somebody_edited_is_no_place_to_go_back_to() {
     world.handle(Event::Entry("hotbay".into(), Change::Applied(stored)));
     world.run();
     assert_eq!(world.entry("m0").unwrap().revisions.len(), 1, "only what the module asks for");
+}
+
+#[test]
+fn an_entry_of_an_earlier_version_costs_one_pull_and_no_more() {
+    let mut world = of_one_tag(1);
+    let stored = world.entries.values_mut().next().unwrap();
+    // Earlier operators noted neither.
+    (stored.marked, stored.origins) = (false, Origins::new());
+    let mut world = restarted(world);
+    assert_eq!((world.took(), world.pulls), (lines(&["watch hotbay", "look up m0", "update m0"]), 1));
+    let written = world.entries.values().next().unwrap();
+    assert!(written.marked && !written.origins.is_empty(), "{written:?}");
+    let mut world = restarted(world);
+    assert_eq!((world.took(), world.pulls), (lines(&["watch hotbay", "look up m0"]), 0));
 }
 
 #[test]

@@ -104,6 +104,48 @@ fn a_blob_that_somebody_deleted_is_fetched_and_stored_again() {
     assert_eq!(world.took(), ["look up hello", "store blob"]);
 }
 
+/// What is done when somebody changes the stored entry of hello like this.
+fn after_edit(world: &mut World, change: impl FnOnce(&mut StoredEntry)) -> Vec<String> {
+    let mut stored = world.entries.values().next().unwrap().clone();
+    change(&mut stored);
+    stored.version = world.next_version();
+    world.entries.insert(stored.key.clone(), stored.clone());
+    world.handle(Event::Entry("hotbay".into(), Change::Applied(stored)));
+    world.run();
+    world.took()
+}
+
+#[test]
+fn labels_and_annotations_that_somebody_edited_are_mended() {
+    type Edit = fn(&mut StoredEntry);
+    let edits: [(&str, Edit); 5] = [
+        ("its pool", |stored| stored.marked = false),
+        ("its module", |stored| stored.module_uid = "another".into()),
+        ("a generation that is to come", |stored| stored.generation = 9),
+        ("no generation", |stored| stored.generation = 0),
+        ("no origins", |stored| stored.origins.clear()),
+    ];
+    for (what, edit) in edits {
+        let mut world = World::new();
+        world.serve("hello", "v1", &["/hello"]);
+        world.report();
+        world.took();
+        let before = world.entries.values().next().unwrap().clone();
+        assert_eq!(after_edit(&mut world, edit), ["update hello"], "{what}");
+        let now = world.entries.values().next().unwrap();
+        assert_eq!(*now, StoredEntry { version: now.version, ..before }, "{what}");
+    }
+}
+
+#[test]
+fn an_edit_of_the_module_that_changes_no_entry_writes_none() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    world.apply("hello", |module| module.spec.interval = hotbay_api::DurationText::from_secs(60));
+    assert_eq!(world.took(), ["look up hello"]);
+}
+
 #[test]
 fn what_is_under_way_is_not_asked_for_again() {
     let mut world = World::new();
@@ -139,54 +181,29 @@ fn a_failed_write_is_tried_again_after_a_pause() {
     assert_eq!(world.pools["default"].status.as_ref().unwrap().observed_generation, 8);
 }
 
-/// Notes how many artifacts are fetched at one time.
-#[derive(Default)]
-struct Busy {
-    now: std::sync::atomic::AtomicUsize,
-    most: std::sync::atomic::AtomicUsize,
-}
-
-impl hotbay_pipeline::Source for Busy {
-    async fn resolve(&self, reference: &str) -> Result<Digest, hotbay_pipeline::SourceError> {
-        Ok(Digest::of(reference.as_bytes()))
-    }
-
-    async fn fetch(
-        &self,
-        reference: &str,
-        _: &Digest,
-        _: u64,
-    ) -> Result<hotbay_pipeline::Artifact, hotbay_pipeline::SourceError> {
-        use std::sync::atomic::Ordering::SeqCst;
-        let now = self.now.fetch_add(1, SeqCst) + 1;
-        self.most.fetch_max(now, SeqCst);
-        tokio::task::yield_now().await;
-        self.now.fetch_sub(1, SeqCst);
-        Err(hotbay_pipeline::SourceError::NotFound { reference: reference.to_owned() })
-    }
-}
-
-#[tokio::test]
-async fn no_more_artifacts_are_in_memory_than_there_are_permits() {
+#[test]
+fn a_question_of_the_blob_service_leads_to_nothing() {
     let mut world = World::new();
-    for number in 0..5 {
-        let module = object(json!({
-            "apiVersion": "hotbay.dev/v1alpha1", "kind": "HandlerModule",
-            "metadata": {
-                "namespace": "shop", "name": format!("m{number}"), "uid": "u", "generation": 1, "resourceVersion": "900"
-            },
-            "spec": {"source": {"oci": {"reference": format!("reg/{number}:1")}}},
-        }));
-        world.handle(Event::Module(Change::Applied(module)));
-    }
-    let requests: Vec<LookUpRequest> = world
-        .index
-        .decide(world.now, &Time(Timestamp::UNIX_EPOCH))
-        .into_iter()
-        .filter_map(|action| if let Action::LookUp(request) = action { Some(*request) } else { None })
-        .collect();
-    let (source, permits) = (Busy::default(), tokio::sync::Semaphore::new(2));
-    let all = requests.iter().map(|request| crate::look_up::look_up(request, &source, &permits));
-    assert_eq!(futures::future::join_all(all).await.len(), 5);
-    assert_eq!(source.most.into_inner(), 2);
+    world.serve("hello", "v1", &["/hello"]);
+    world.report();
+    world.pass(Duration::from_secs(5));
+    assert!(!world.index.take_figures().blobs.is_empty(), "what is stored was counted");
+    let (answer_tx, mut answer_rx) = tokio::sync::oneshot::channel();
+    let inquiry = Inquiry { namespace: "hotbay".into(), digest: Digest::of(b"v1"), answer_tx };
+    world.handle(Event::Asked(inquiry));
+    assert!(matches!(answer_rx.try_recv(), Ok(Standing::Named { .. })));
+    assert!(world.index.decide(world.now, &Time(Timestamp::UNIX_EPOCH)).is_empty());
+    let Figures { pools, blobs, .. } = world.index.take_figures();
+    assert!(pools.is_empty() && blobs.is_empty(), "nothing is counted again: {pools:?} {blobs:?}");
+}
+
+#[test]
+fn a_report_counts_no_blobs_again() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.pass(Duration::from_secs(5));
+    world.index.take_figures();
+    world.report();
+    let Figures { pools, blobs, .. } = world.index.take_figures();
+    assert!(!pools.is_empty() && blobs.is_empty(), "{pools:?} {blobs:?}");
 }

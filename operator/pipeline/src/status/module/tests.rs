@@ -427,3 +427,27 @@ fn only_what_is_ready_now_counts_as_good() {
     assert!(is_ready_for(case.previous.as_ref().unwrap(), &revision("a").revision, 1));
     assert!(!is_ready_for(&case.status(), &revision("b").revision, 1));
 }
+
+#[test]
+fn what_serves_instead_is_not_what_is_wanted() {
+    let behind = |case: &mut Case, pod: usize| case.reports[pod].as_mut().unwrap().applied_through = 1;
+    let mut first = Case::served();
+    behind(&mut first, 1);
+    assert!(
+        !first.message(condition::READY).contains("still serving"),
+        "{}",
+        first.message(condition::READY)
+    );
+    let mut update = Case::updated();
+    behind(&mut update, 1);
+    let old = format!("are loading it; still serving {}", revision("a").revision);
+    assert!(update.message(condition::READY).ends_with(&old), "{}", update.message(condition::READY));
+    // Nor does it change while the pods take it one by one.
+    let words = update.message(condition::READY);
+    behind(&mut update, 0);
+    assert_eq!(update.message(condition::READY), words);
+    let mut failing = Case::updated();
+    failing.fail(1, Reason::StartFailed, Some("a"));
+    let old = format!("pod p1: it broke; still serving {}", revision("a").revision);
+    assert_eq!(failing.message(condition::READY), old);
+}

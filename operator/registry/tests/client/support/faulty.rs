@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hotbay_api::Digest;
@@ -29,6 +30,8 @@ enum Body {
     Whole(Bytes),
     /// Chunks without end.
     Endless,
+    /// A byte now and then, without end.
+    Trickle,
     /// Nothing, and the connection stays open.
     Silence,
     /// Nothing, and the connection is closed.
@@ -53,6 +56,11 @@ impl Answer {
     pub fn endless(mut self) -> Self {
         self.body = Body::Endless;
         self
+    }
+
+    /// Promises this many bytes, and sends one now and then.
+    pub fn trickle(bytes: usize) -> Self {
+        Self { body: Body::Trickle, ..Self::new(200) }.with("Content-Length", bytes)
     }
 
     pub fn silence() -> Self {
@@ -162,6 +170,14 @@ async fn write(stream: &mut BufReader<TcpStream>, asked: &Asked, answer: Answer)
             let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
             loop {
                 stream.write_all(&chunk).await?;
+            }
+        }
+        Body::Trickle => {
+            stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+            loop {
+                stream.write_all(b" ").await?;
+                stream.flush().await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
         Body::Whole(bytes) => {
