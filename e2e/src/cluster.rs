@@ -18,6 +18,7 @@ pub mod pods;
 pub mod proxy;
 pub mod registry;
 pub mod release;
+pub mod restarts;
 pub mod scene;
 mod story;
 pub mod wrk;

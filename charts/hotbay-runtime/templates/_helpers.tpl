@@ -60,3 +60,41 @@ matchLabels:
     {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Rules of a NetworkPolicy: the API server, for the agent. Plugins see its Service's address and port or, later, its own. */}}
+{{- define "hotbay-runtime.apiServer" -}}
+{{- with .Values.networkPolicy.egress }}
+{{- if .apiServer }}
+# the API server, by its addresses
+- ports:
+    - port: 443
+    - port: {{ .apiServerPort }}
+  to:
+    {{- range .apiServer }}
+    - ipBlock:
+        cidr: {{ . | quote }}
+    {{- end }}
+{{- else }}
+# The API server, wherever it is. Some plugins (Cilium) match a node by no address, so its own port is open to all of them.
+- ports:
+    - port: {{ .apiServerPort }}
+{{- if not .open }}
+- ports:
+    - port: 443
+  to:
+    {{- include "hotbay-runtime.anywhere" $ | trim | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The bytes of a Kubernetes quantity, whole. A number of values.yaml comes as a float. */}}
+{{- define "hotbay-runtime.bytes" -}}
+{{- if not (kindIs "string" .) }}
+{{- int64 . }}
+{{- else }}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
+{{- $number := regexFind "^[0-9.]+" . }}
+{{- mulf (float64 $number) (get $units (trimPrefix $number .)) | floor | int64 }}
+{{- end }}
+{{- end }}

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::pods::{RuntimePod, container};
 use super::{Cluster, run};
+use crate::wait::wait_for;
 
 /// A process of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,23 +78,28 @@ impl Cluster {
     /// The agent of a pod. Beside it, the agent's container has the agent's supervisor.
     ///
     /// # Panics
-    /// When there is none, or several.
+    /// When there is none, or several, and it stays so.
     pub async fn agent_process(&self, pod: &RuntimePod) -> Process {
-        let mut all = self.processes(pod, "agent").await;
-        all.retain(|process| process.is("run"));
-        let [process] = &all[..] else { panic!("there should be one agent in {}: {all:?}", pod.name) };
-        process.clone()
+        wait_for(&format!("there is one agent in {}", pod.name), async || {
+            let mut all = self.processes(pod, "agent").await;
+            all.retain(|process| process.is("run"));
+            if let [process] = &all[..] { Ok(process.clone()) } else { Err(format!("{all:?}")) }
+        })
+        .await
     }
 
-    /// The one process of a pod's runtime that was started as `hotbay-runtime VERB`.
+    /// The one process of a pod's runtime that was started as `hotbay-runtime VERB`. There may be two for a while: an engine that has
+    /// drained takes its time to end, and a child looks like its parent until it runs its own program.
     ///
     /// # Panics
-    /// When there is none, or several.
+    /// When there is none, or several and they stay.
     pub async fn runtime_process(&self, pod: &RuntimePod, verb: &str) -> Process {
-        let mut all = self.processes(pod, "runtime").await;
-        all.retain(|process| process.is(verb));
-        let [process] = &all[..] else { panic!("one process should be {verb} in {}: {all:?}", pod.name) };
-        process.clone()
+        wait_for(&format!("one process is {verb} in {}", pod.name), async || {
+            let mut all = self.processes(pod, "runtime").await;
+            all.retain(|process| process.is(verb));
+            if let [process] = &all[..] { Ok(process.clone()) } else { Err(format!("{all:?}")) }
+        })
+        .await
     }
 }
 

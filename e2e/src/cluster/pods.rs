@@ -16,7 +16,7 @@ use crate::http::{Answer, get};
 use crate::wait::wait_for;
 
 /// On a pod whose runtime container a test has ended.
-const ENDED_BY_TEST: &str = "hotbay.dev/e2e-ended";
+pub(super) const ENDED_BY_TEST: &str = "hotbay.dev/e2e-ended";
 
 /// A ready runtime pod.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl Cluster {
         found
     }
 
-    /// Notes on a pod that a test ends its runtime container: scripts/e2e looks in the end whether any other was started again.
+    /// Notes on a pod that a test ends its runtime container: `restarts` looks in the end whether any other was started again.
     pub(super) async fn excuse(&self, pod: &RuntimePod) {
         let note = Patch::Merge(json!({"metadata": {"annotations": {ENDED_BY_TEST: "true"}}}));
         let pods = self.api::<Pod>(POOL_NAMESPACE);

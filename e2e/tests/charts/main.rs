@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "these are tests")]
 
 mod network;
+mod sizes;
 mod values;
 
 use std::process::Command;

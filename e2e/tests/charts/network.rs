@@ -28,6 +28,11 @@ const PROMETHEUS: Peer = Pod { namespace: "monitoring", name: "prometheus" };
 const OUTSIDE: Peer = Address("203.0.113.9");
 const API_SERVICE: Peer = Address("10.96.0.1");
 const API_NODE: Peer = Address("192.0.2.10");
+/// A pool whose modules reach nobody.
+const CLOSED: &str = "networkPolicy.egress.open=false";
+/// A cluster's API server, by its Service and by its own address.
+const API_ADDRESSES: &str =
+    r#"networkPolicy.egress.apiServer=["10.96.0.1/32", "192.0.2.10/32", "2001:db8:a::1/128"]"#;
 const METADATA: [Peer; 5] = [
     Address("169.254.169.254"),
     Address("169.254.170.2"),
@@ -107,7 +112,7 @@ fn contains(cidr: &str, address: &str) -> bool {
 
 #[test]
 fn a_pool_reaches_what_it_needs_and_no_metadata_service() {
-    for values in [&[][..], &["networkPolicy.egress.open=false"]] {
+    for values in [&[][..], &[CLOSED], &[API_ADDRESSES], &[CLOSED, API_ADDRESSES]] {
         let policy = policy("hotbay-runtime", values);
         for (to, port, protocol) in [
             (DNS, 53, "UDP"),
@@ -131,14 +136,61 @@ fn a_pool_reaches_what_it_needs_and_no_metadata_service() {
 #[test]
 fn modules_reach_everything_else_unless_the_pool_is_closed() {
     let open = policy("hotbay-runtime", &[]);
-    let closed = policy("hotbay-runtime", &["networkPolicy.egress.open=false"]);
+    let closed = policy("hotbay-runtime", &[CLOSED]);
     let rule = r#"networkPolicy.egress.allow=[{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}]}]"#;
-    let excepted = policy("hotbay-runtime", &["networkPolicy.egress.open=false", rule]);
+    let excepted = policy("hotbay-runtime", &[CLOSED, rule]);
     for (to, port) in [(DATABASE, 5432), (OUTSIDE, 25), (Address("2001:db8::1"), 80), (OPERATOR, 8080)] {
         assert!(lets_out(&open, to, port, "TCP"), "{to:?}:{port} should be open");
         assert!(!lets_out(&closed, to, port, "TCP"), "{to:?}:{port} should be closed");
     }
     assert!(lets_out(&excepted, OUTSIDE, 25, "TCP") && !lets_out(&excepted, DATABASE, 5432, "TCP"));
+}
+
+/// Whether `port` of an address that is neither the API server's nor a pod's is open, of either family.
+fn is_open_outside(policy: &NetworkPolicy, port: i32) -> [bool; 2] {
+    [OUTSIDE, Address("2001:db8::1")].map(|to| lets_out(policy, to, port, "TCP"))
+}
+
+#[test]
+fn a_closed_pool_that_knows_the_api_server_reaches_nobody_else_at_its_ports() {
+    let anywhere = policy("hotbay-runtime", &[CLOSED]);
+    let known = policy("hotbay-runtime", &[CLOSED, API_ADDRESSES]);
+    let open = policy("hotbay-runtime", &[API_ADDRESSES]);
+    for port in [443, 6443] {
+        assert_eq!(is_open_outside(&anywhere, port), [true; 2], "{port}: the chart knows no address");
+        assert_eq!(is_open_outside(&known, port), [false; 2], "{port} is the API server's alone");
+        assert_eq!(is_open_outside(&open, port), [true; 2], "{port}: an open pool stays open");
+        for to in [API_SERVICE, API_NODE, Address("2001:db8:a::1")] {
+            assert!(lets_out(&known, to, port, "TCP"), "{to:?}:{port} should be open");
+        }
+        assert!(!lets_out(&known, DATABASE, port, "TCP"), "no pod is the API server");
+    }
+    for port in [1, 80, 2379, 10250] {
+        assert!(!lets_out(&known, API_NODE, port, "TCP"), "{port} is not the API server's");
+    }
+    let other_port =
+        policy("hotbay-runtime", &[CLOSED, API_ADDRESSES, "networkPolicy.egress.apiServerPort=16443"]);
+    assert!(lets_out(&other_port, API_NODE, 16443, "TCP") && !lets_out(&other_port, API_NODE, 6443, "TCP"));
+}
+
+#[test]
+fn an_operator_that_knows_its_registries_reaches_no_other() {
+    let registries = r#"networkPolicy.egress.registries=[{"ipBlock": {"cidr": "198.51.100.0/24"}}, {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "registry"}}}]"#;
+    let own = Pod { namespace: "registry", name: "registry" };
+    let known = policy("hotbay", &[registries, API_ADDRESSES]);
+    for (to, port) in [(Address("198.51.100.7"), 443), (own, 5000), (API_SERVICE, 443), (API_NODE, 6443)] {
+        assert!(lets_out(&known, to, port, "TCP"), "{to:?}:{port} should be open");
+    }
+    for to in [OUTSIDE, DATABASE, METADATA[0], Address("2001:db8::1")] {
+        for port in [80, 443, 5000, 6443] {
+            assert!(!lets_out(&known, to, port, "TCP"), "{to:?}:{port} should be closed");
+        }
+    }
+    assert!(lets_out(&known, DNS, 53, "UDP"), "names are looked up");
+    // Where the API server's address is not known, its Service must stay within reach.
+    let unknown = policy("hotbay", &[registries]);
+    assert!(lets_out(&unknown, API_SERVICE, 443, "TCP") && lets_out(&unknown, API_NODE, 6443, "TCP"));
+    assert!(!lets_out(&unknown, METADATA[0], 443, "TCP") && !lets_out(&unknown, OUTSIDE, 5000, "TCP"));
 }
 
 #[test]
@@ -158,6 +210,12 @@ fn a_pool_serves_everybody_and_is_observed_from_within() {
     assert!(lets_in(&narrow, DATABASE, 8880) && !lets_in(&narrow, OUTSIDE, 8880));
     assert!(lets_in(&narrow, DATABASE, 8881) && !lets_in(&narrow, PROMETHEUS, 8881));
     assert!(!lets_in(&narrow, DATABASE, 22), "no other port is open");
+    for (chart, ports) in [("hotbay-runtime", &[8881, 8882, 8883][..]), ("hotbay", &[8080, 8081])] {
+        let unobserved = policy(chart, &["networkPolicy.observers=[]"]);
+        for &port in ports {
+            assert!(!lets_in(&unobserved, PROMETHEUS, port), "{chart}: no observers, so nobody reads {port}");
+        }
+    }
 }
 
 #[test]

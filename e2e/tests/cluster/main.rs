@@ -7,6 +7,7 @@ mod blobs;
 mod changes;
 mod culprits;
 mod deaths;
+mod disk;
 mod docs;
 mod events;
 mod first_path;

@@ -51,8 +51,11 @@ async fn edit_entry(scene: &Scene, what: &str, part: Value) {
     maps(scene).patch(&name, &PatchParams::default(), &Patch::Merge(part)).await.unwrap();
     wait_for(&format!("the entry is mended: {what}"), async || {
         let now = scene.entry_map("hello").await.ok_or("it is gone")?;
-        let same = (now.data == before.data, now.metadata.labels == before.metadata.labels);
-        if same == (true, true) { Ok(()) } else { Err(format!("{now:#?}")) }
+        let says = |map: &ConfigMap| {
+            let meta = map.metadata.clone();
+            (map.data.clone(), meta.labels, meta.annotations)
+        };
+        if says(&now) == says(&before) { Ok(()) } else { Err(format!("{now:#?}")) }
     })
     .await;
     scene.serves(&scene.path(), V1).await;
@@ -71,6 +74,10 @@ async fn an_entry_that_was_edited_by_hand_is_mended() {
             edit_entry(scene, "it is no JSON", json!({"data": {"entry.json": "{"}})).await;
             let unlabelled = json!({"metadata": {"labels": {labels::KIND: null}}});
             edit_entry(scene, "a label was taken away", unlabelled).await;
+            let another_pools = json!({"metadata": {"labels": {labels::POOL: "another"}}});
+            edit_entry(scene, "its pool is another", another_pools).await;
+            let unnoted = json!({"metadata": {"annotations": null}});
+            edit_entry(scene, "its annotations were taken away", unnoted).await;
         })
         .await;
         edits_still_arrive(scene).await;
@@ -111,6 +118,8 @@ async fn a_blob_with_other_bytes_is_loaded_by_nobody() {
             let mut forged = good.clone();
             forged.metadata.resource_version = None;
             forged.metadata.uid = None;
+            // As of a file that `kubectl get` wrote, which says nothing of who made it.
+            forged.metadata.managed_fields = None;
             for content in forged.binary_data.iter_mut().flat_map(BTreeMap::values_mut) {
                 if let Some(last) = content.0.last_mut() {
                     *last ^= 0xff;
@@ -134,6 +143,11 @@ async fn a_blob_with_other_bytes_is_loaded_by_nobody() {
                     let new = now.iter().find(|pod| scene.pods.iter().all(|known| known.uid != pod.uid));
                     let answer = new.ok_or("there is no new pod")?.get(&scene.path()).await;
                     if answer.text() == V1 { Ok(()) } else { Err(format!("{answer:?}")) }
+                })
+                .await;
+                wait_for("the operator makes anew what it has not made", async || {
+                    let now = maps(scene).get(&name).await.map_err(|error| error.to_string())?;
+                    if bytes(&now) == bytes(&good) { Ok(()) } else { Err("it is still forged".to_owned()) }
                 })
                 .await;
             };

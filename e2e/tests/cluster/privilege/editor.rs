@@ -1,10 +1,13 @@
-//! A person who may edit a pool's namespace, and so its ConfigMaps: entries and blobs cannot be faked, and each can be deleted.
+//! A person who may edit a pool's namespace, and so its ConfigMaps: entries and blobs cannot be faked nor held, and each can be deleted.
 
 use hotbay_api::Digest;
 use hotbay_api::names::{blob_config_map, labels};
 use hotbay_e2e::cluster::account::{Account, Ask};
-use hotbay_e2e::cluster::scene::{Scene, scene};
+use hotbay_e2e::cluster::scene::{Scene, scene, scene_alone};
 use hotbay_e2e::cluster::{POOL_NAMESPACE, kubectl};
+use hotbay_e2e::wait::wait_for;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
 
 use super::Expected::{May, MayNot, Refused};
@@ -15,12 +18,19 @@ use crate::hello::hello;
 const ONLY: &str = "makes or changes entries and blobs";
 
 #[tokio::test]
-async fn an_editor_of_the_namespace_fakes_no_entry_and_no_blob_and_may_delete_both() {
+async fn an_editor_of_the_namespace_fakes_and_holds_no_entry_and_no_blob_and_may_delete_both() {
     scene("editor", async |scene: &Scene| {
         hello(scene).await;
         let ordinary = scene.namespace.as_str();
         let editor = editor(scene).await;
-        let rows = editors_rows(scene, ordinary, &blob(scene).await);
+        let blob = blob(scene).await;
+        let rows = [
+            making_rows(ordinary),
+            changing_rows(scene, &blob),
+            holding_rows(scene, &blob),
+            remaining_rows(scene, &blob),
+        ];
+        let rows = rows.into_iter().flatten().collect();
         let before = entry_uid(scene).await;
         let held = tokio::spawn(async move { hold(&editor, rows).await }).await;
         // What the test put into the pool's namespace does not go with its own.
@@ -31,6 +41,38 @@ async fn an_editor_of_the_namespace_fakes_no_entry_and_no_blob_and_may_delete_bo
         if let Err(error) = held {
             std::panic::resume_unwind(error.into_panic());
         }
+    })
+    .await;
+}
+
+/// Deletion in the foreground, and that which makes orphans, holds an object by a finalizer, which Kubernetes' garbage collector takes away.
+/// It may be busy for minutes after an outage, so its part is played here as well.
+#[tokio::test]
+async fn what_is_held_by_its_deletion_may_be_let_go() {
+    scene_alone("let-go", async |scene: &Scene| {
+        hello(scene).await;
+        let maps = scene.cluster.api::<ConfigMap>(POOL_NAMESPACE);
+        for policy in [PropagationPolicy::Foreground, PropagationPolicy::Orphan] {
+            let before = scene.entry_map("hello").await.expect("it is Ready").metadata;
+            let name = before.name.expect("a stored object has a name");
+            let way = DeleteParams { propagation_policy: Some(policy.clone()), ..DeleteParams::default() };
+            maps.delete(&name, &way).await.expect("deleting is free");
+            let let_go = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+            match maps.patch(&name, &PatchParams::default(), &let_go).await {
+                Ok(_) => {}
+                // The garbage collector was faster.
+                Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+                Err(error) => panic!("{policy:?}: {error}"),
+            }
+            wait_for(&format!("it is gone, and another there: {policy:?}"), async || {
+                match scene.entry_map("hello").await {
+                    Some(now) if now.metadata.uid != before.uid => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        }
+        scene.ready("hello").await;
     })
     .await;
 }
@@ -46,10 +88,10 @@ async fn editor(scene: &Scene) -> Account {
     scene.cluster.account(name, "editor", None).await
 }
 
-fn editors_rows(scene: &Scene, ordinary: &str, blob: &str) -> Vec<Row> {
+/// What makes entries and blobs anew.
+fn making_rows(ordinary: &str) -> Vec<Row> {
     let maps = core(POOL_NAMESPACE, "configmaps");
     let ordinary = format!("{maps}/{ordinary}");
-    let entry = entry(scene);
     let as_entry = json!({labels::KIND: labels::KIND_ENTRY, labels::POOL: "default"});
     let as_blob = json!({labels::KIND: labels::KIND_BLOB});
     let fake_blob = blob_config_map(&Digest::of(b"fake"));
@@ -75,6 +117,12 @@ fn editors_rows(scene: &Scene, ordinary: &str, blob: &str) -> Vec<Row> {
             Ask::merge(&ordinary, &json!({"metadata": {"labels": as_entry}})),
             Refused(ONLY),
         ),
+    ]
+}
+
+fn changing_rows(scene: &Scene, blob: &str) -> Vec<Row> {
+    let entry = entry(scene);
+    vec![
         ("change an entry", Ask::merge(&entry, &json!({"data": {"entry.json": "{}"}})), Refused(ONLY)),
         (
             "annotate an entry",
@@ -91,6 +139,27 @@ fn editors_rows(scene: &Scene, ordinary: &str, blob: &str) -> Vec<Row> {
             Ask::merge(blob, &json!({"metadata": {"annotations": {"hotbay.dev/compressed-bytes": "1"}}})),
             Refused(ONLY),
         ),
+    ]
+}
+
+/// What would hold an entry or a blob as it is, or have it deleted with something else.
+fn holding_rows(scene: &Scene, blob: &str) -> Vec<Row> {
+    let entry = entry(scene);
+    let finalizer = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "uid": "e2e"});
+    let owned = json!({"metadata": {"ownerReferences": [owner]}});
+    vec![
+        ("make an entry immutable", Ask::merge(&entry, &json!({"immutable": true})), Refused(ONLY)),
+        ("give an entry a finalizer", Ask::merge(&entry, &finalizer), Refused(ONLY)),
+        ("give an entry an owner", Ask::merge(&entry, &owned), Refused(ONLY)),
+        ("give a blob a finalizer", Ask::merge(blob, &finalizer), Refused(ONLY)),
+        ("give a blob an owner", Ask::merge(blob, &owned), Refused(ONLY)),
+    ]
+}
+
+fn remaining_rows(scene: &Scene, blob: &str) -> Vec<Row> {
+    let entry = entry(scene);
+    vec![
         (
             "write an entry as it is, as the migration of stored objects does",
             Ask::merge(&entry, &json!({})),
