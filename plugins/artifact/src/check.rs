@@ -69,28 +69,56 @@ impl CheckError {
     }
 }
 
+/// One thing that must fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// Machine and kind of libc.
+    Platform,
+    /// The ABI's version and flags.
+    Abi,
+    /// The libc's version.
+    Libc,
+    /// Shared libraries.
+    Libraries,
+    /// Room for static thread-local storage.
+    Tls,
+}
+
+impl Aspect {
+    /// All, the one hardest to overcome first.
+    pub const ALL: [Self; 5] = [Self::Platform, Self::Abi, Self::Libc, Self::Libraries, Self::Tls];
+
+    /// Whether `host` fits the module in this; `library_exists` says whether the dynamic linker would find a library by that name.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check(
+        self,
+        facts: &ModuleFacts,
+        host: &Host,
+        library_exists: &dyn Fn(&str) -> bool,
+    ) -> Result<(), CheckError> {
+        match self {
+            Self::Platform => check_platform(&facts.platform, &host.platform),
+            Self::Abi => check_abi(facts.abi),
+            Self::Libc => check_libc(facts.min_glibc, host.glibc),
+            Self::Libraries => check_libraries(&facts.needed, library_exists),
+            Self::Tls if facts.static_tls => Err(CheckError::StaticTls),
+            Self::Tls => Ok(()),
+        }
+    }
+}
+
 /// Whether `host` can load the module; `library_exists` says whether the dynamic linker would find a library by that name.
 ///
 /// # Errors
-/// Names the first obstacle, the one hardest to overcome first.
+/// Names the first obstacle, in the order of [`Aspect::ALL`].
 pub fn check(
     facts: &ModuleFacts,
     host: &Host,
     library_exists: &dyn Fn(&str) -> bool,
 ) -> Result<(), CheckError> {
-    check_platform(&facts.platform, &host.platform)?;
-    check_abi(facts.abi)?;
-    // A host that does not know its glibc leaves this to the dynamic linker, which says the same less well.
-    if let (Some(module), Some(host)) = (facts.min_glibc, host.glibc)
-        && module > host
-    {
-        return Err(CheckError::Libc { module, host });
-    }
-    let missing: Vec<String> = facts.needed.iter().filter(|name| !library_exists(name)).cloned().collect();
-    if !missing.is_empty() {
-        return Err(CheckError::Dependency(missing));
-    }
-    if facts.static_tls { Err(CheckError::StaticTls) } else { Ok(()) }
+    Aspect::ALL.into_iter().try_for_each(|aspect| aspect.check(facts, host, library_exists))
 }
 
 /// Whether any host of this version could load the module.
@@ -123,6 +151,19 @@ fn check_platform(module: &Platform, host: &Platform) -> Result<(), CheckError> 
         return Ok(());
     }
     Err(CheckError::Platform { module: module.to_string(), host: host.to_string() })
+}
+
+/// A host that does not know its glibc leaves this to the dynamic linker, which says the same less well.
+fn check_libc(module: Option<GlibcVersion>, host: Option<GlibcVersion>) -> Result<(), CheckError> {
+    match (module, host) {
+        (Some(module), Some(host)) if module > host => Err(CheckError::Libc { module, host }),
+        _ => Ok(()),
+    }
+}
+
+fn check_libraries(needed: &[String], exists: &dyn Fn(&str) -> bool) -> Result<(), CheckError> {
+    let missing: Vec<String> = needed.iter().filter(|name| !exists(name)).cloned().collect();
+    if missing.is_empty() { Ok(()) } else { Err(CheckError::Dependency(missing)) }
 }
 
 #[cfg(test)]

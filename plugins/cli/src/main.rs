@@ -2,9 +2,14 @@
 //!
 //! Owns the command line. Each command is a module of its own.
 
+mod build;
+mod cargo;
+mod check;
+mod dev;
 mod explain;
 mod failure;
 mod inspect;
+mod new;
 mod push;
 mod reference;
 mod run;
@@ -26,12 +31,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a module's project, in a new folder.
+    New(new::Args),
+    /// Build a module for release, for each platform that is asked for.
+    Build(build::Args),
+    /// Serve a module's project, and build it again whenever it is saved.
+    Dev(dev::Args),
     /// Serve modules from HandlerModule YAML, `.so` files and folders of them, and follow every change.
     Run(run::Args),
     /// Push a module to a registry (or an image layout, as oci:DIR:NAME).
     Push(push::Args),
     /// Show what a module is, from a file or a registry, without running it.
     Inspect(inspect::Args),
+    /// Run every check that a runtime makes on a module, loading it included, and say what to do about each that fails.
+    Check(check::Args),
     /// Say what a reason means, what to do, and whether waiting helps.
     Explain(explain::Args),
     /// The runtime's own roles, so that one binary is a whole laptop.
@@ -51,9 +64,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::New(args) => new::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Dev(args) => dev::run(args),
         Command::Run(args) => run::run(args),
         Command::Push(args) => push::run(args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => inspect::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args).map(|()| ExitCode::SUCCESS),
         Command::Runtime { role } => hotbay_runtime::run(role, &["runtime"]),
     }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod artifacts;
+mod authors;
 mod browser;
 mod docs;
 mod ending;

@@ -85,6 +85,54 @@ async fn push_warns_of_what_some_runtimes_could_not_load() {
 }
 
 #[tokio::test]
+async fn check_makes_every_check_of_a_runtime_and_loads_the_module() {
+    let module = modules::hello("1.0");
+    let (success, text) = said(&["check".as_ref(), module.as_ref()]).await;
+    assert!(success && text.lines().skip(1).all(|line| line.starts_with("  ok ")), "{text}");
+    for what in ["module", "platform", "abi", "libc", "libraries", "tls", "size", "probe"] {
+        assert!(text.contains(&format!("  ok      {what} ")), "{what} should be in {text}");
+    }
+    let here = [
+        (broken::other_machine(&module), Reason::WrongArchitecture, "build and push it for"),
+        (modules::newer_abi(), Reason::AbiMismatch, "upgrade Hotbay"),
+        (modules::constructor_abort(), Reason::ProbeCrashed, "SIGABRT"),
+        (modules::constructor_exit(), Reason::ProbeCrashed, "exit code 0"),
+        (modules::constructor_hang(), Reason::ProbeTimeout, "in time"),
+    ];
+    for (file, reason, words) in hopeless().into_iter().chain(elsewhere()).chain(here) {
+        let (success, text) = said(&["check".as_ref(), file.as_ref()]).await;
+        let failed: Vec<&str> = text.lines().filter(|line| line.starts_with("  FAILED ")).collect();
+        assert!(!success && failed.len() == 1, "{}: {text}", file.display());
+        assert!(failed[0].contains(&format!(" {reason}: ")) && failed[0].contains(words), "{text}");
+        assert!(text.contains("what to do: "), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn check_tries_the_handlermodules_that_are_for_the_module() {
+    let (shop, module) = (Workshop::new(), modules::hello("1.0"));
+    let cases = [
+        (r#"{"greeting": "Hi"}"#, "/hello", true, "routes and config fit: /hello"),
+        (r#"{"greeting": 7}"#, "/hello", false, "ConfigRejected: spec.config.greeting: "),
+        ("{}", "hello", false, "RouteInvalid: "),
+    ];
+    for (config, path, fits, words) in cases {
+        let source = "{oci: {reference: registry.example.com/hello:1.0}}";
+        let yaml = format!(
+            "apiVersion: hotbay.dev/v1alpha1\nkind: HandlerModule\nmetadata: {{name: shop}}\n\
+             spec: {{source: {source}, routes: [{{path: \"{path}\", handler: hello}}], config: {config}}}\n"
+        );
+        shop.save("shop.yaml", &yaml);
+        let file = shop.file("shop.yaml");
+        let args: [&OsStr; 4] = ["check".as_ref(), module.as_ref(), "--for".as_ref(), file.as_ref()];
+        let (success, text) = said(&args).await;
+        assert!(success == fits && text.contains(words), "{yaml}: {text}");
+    }
+    let (success, text) = said(&["check".as_ref(), module.as_ref(), "--for".as_ref(), module.as_ref()]).await;
+    assert!(!success && text.contains("failed to read"), "{text}");
+}
+
+#[tokio::test]
 async fn inspect_and_push_name_what_is_wrong_with_a_registry() {
     let (module, at) =
         (modules::hello("1.0"), async |status| format!("{}/hello:1.0", registry(status).await));
