@@ -3,9 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# What cargo builds on the way is shared by all clones on this machine, so that a fresh one is warm; cargo tells versions,
-# features and profiles apart by itself. What it builds in the end lies in target/ of each clone.
-export CARGO_BUILD_BUILD_DIR ?= $(or $(HOTBAY_CACHE),$(HOME)/.cache/hotbay)/build
+# What cargo builds on the way lies beside the other caches, so that a clone that is made anew in the same place is warm. Clones in different places
+# share nothing: cargo tells a file by its time, so the one would take the other's program for its own, with the other's paths in it.
+export CARGO_BUILD_BUILD_DIR ?= $(or $(HOTBAY_CACHE),$(HOME)/.cache/hotbay)/build/{workspace-path-hash}
 
 # Where `make run` serves, and its state.
 LISTEN ?= 127.0.0.1:8880
