@@ -159,6 +159,25 @@ fn owned<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String>
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+#[cfg(test)]
+impl StoredEntry {
+    /// The entry of a module of the namespace `shop` in a pool of the namespace `hotbay`, of which nothing else is known.
+    pub fn unread(pool: &str, module: &str) -> Self {
+        Self {
+            pool: format!("hotbay/{pool}").parse().unwrap(),
+            key: EntryKey::new("shop", module).unwrap(),
+            uid: String::new(),
+            version: 0,
+            module_uid: String::new(),
+            generation: 0,
+            entry: None,
+            origins: Origins::new(),
+            intact: true,
+            marked: true,
+        }
+    }
+}
+
 impl StoredEntry {
     /// Reads an entry's ConfigMap; `None` if its name is not an entry's.
     pub fn read(map: &ConfigMap) -> Option<Self> {

@@ -8,9 +8,9 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 use hotbay_api::Platform;
 use hotbay_api::names::ENTRY_SYMBOL;
-use hotbay_artifact::{ModuleFacts, check_anywhere};
 
 use crate::cargo::{Package, Profile};
+use crate::module;
 
 /// What to build.
 #[derive(Debug, clap::Args)]
@@ -110,9 +110,7 @@ fn on_path(program: &str) -> bool {
 
 /// A line on the file, if a runtime could load it.
 fn summary(file: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
-    let facts = ModuleFacts::read(&bytes).with_context(|| format!("{} is no module", file.display()))?;
-    check_anywhere(&facts).with_context(|| format!("{} cannot be served", file.display()))?;
+    let (bytes, facts) = module::read_servable(file)?;
     let others: Vec<&str> =
         facts.exports.iter().map(String::as_str).filter(|name| *name != ENTRY_SYMBOL).collect();
     ensure!(

@@ -15,8 +15,9 @@ use hotbay_artifact::check::Aspect;
 use hotbay_artifact::{Host, ModuleFacts, host};
 use hotbay_bay::{Stage, Writer, copy_blob};
 use hotbay_keeper::ProbeOutcome;
-use hotbay_pipeline::{Artifact, Build, inspect, validate};
+use hotbay_pipeline::{Artifact, Build, Inspected, Refusal, inspect, validate};
 
+use crate::module;
 use crate::push::too_large;
 use crate::run::yaml;
 
@@ -48,8 +49,7 @@ enum Finding {
 /// When a file cannot be read, or the probe cannot be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { file, wanted } = args;
-    let bytes =
-        Bytes::from(std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?);
+    let bytes = module::bytes(&file)?;
     let modules = wanted.as_deref().map(modules_in).transpose()?.unwrap_or_default();
     println!("{}", file.display());
     let facts = match ModuleFacts::read(&bytes) {
@@ -59,16 +59,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let mut holds = told("module", &module(&facts));
+    let mut holds = told("module", &says(&facts));
     let machine = Host::current();
     for aspect in Aspect::ALL {
         holds &= told(name(aspect), &fits(aspect, &facts, &machine));
     }
     holds &= told("size", &size(bytes.len() as u64));
     holds &= told("probe", &if holds { probe(&bytes)? } else { Finding::NotTried });
-    let artifact = artifact(&file, bytes);
-    for wanted in &modules {
-        holds &= told(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(wanted, &artifact));
+    if !modules.is_empty() {
+        let inspected = inspect(&artifact(&file, bytes));
+        for wanted in &modules {
+            holds &= told(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(wanted, &inspected));
+        }
     }
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,7 +90,7 @@ fn told(what: &str, finding: &Finding) -> bool {
     matches!(finding, Finding::Holds(_))
 }
 
-fn module(facts: &ModuleFacts) -> Finding {
+fn says(facts: &ModuleFacts) -> Finding {
     let manifest = &facts.manifest;
     let handlers: Vec<&str> = manifest.handlers.iter().map(|handler| &*handler.name).collect();
     Finding::Holds(format!("{} {}: {}", manifest.name, manifest.version, handlers.join(", ")))
@@ -123,11 +125,7 @@ fn fits(aspect: Aspect, facts: &ModuleFacts, machine: &Host) -> Finding {
 fn size(bytes: u64) -> Finding {
     let limit = PoolLimits::default().max_artifact_size;
     match too_large(bytes) {
-        // The reason stands before it already.
-        Some(words) => {
-            let prefix = format!("{}: ", Reason::TooLarge);
-            Finding::Fails(Reason::TooLarge, words.strip_prefix(&prefix).unwrap_or(&words).to_owned())
-        }
+        Some(words) => Finding::Fails(Reason::TooLarge, words),
         None => Finding::Holds(format!("{bytes} bytes; a pool takes {limit} by default")),
     }
 }
@@ -175,8 +173,8 @@ fn artifact(file: &Path, bytes: Bytes) -> Artifact {
     Artifact { reference: file.display().to_string(), digest, builds }
 }
 
-fn spec(wanted: &HandlerModule, artifact: &Artifact) -> Finding {
-    match inspect(artifact).and_then(|inspected| validate(&wanted.spec, &inspected)) {
+fn spec(wanted: &HandlerModule, inspected: &Result<Inspected, Refusal>) -> Finding {
+    match inspected.clone().and_then(|inspected| validate(&wanted.spec, &inspected)) {
         Ok(valid) => {
             let routes: Vec<String> = valid.routes.iter().map(|route| route.path.to_string()).collect();
             Finding::Holds(format!("routes and config fit: {}", routes.join(", ")))

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use hotbay_api::Digest;
+use hotbay_api::{Digest, Reason};
 use hotbay_artifact::{Host, ModuleFacts, check, host};
 use hotbay_pipeline::Source as _;
 
+use crate::module;
 use crate::push::{host_of, too_large};
 use crate::reference::RegistryArgs;
 
@@ -36,8 +37,8 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub fn run(args: Args) -> anyhow::Result<()> {
     let Args { what, plain_http, registry } = args;
     if Path::new(&what).is_file() {
-        let bytes = std::fs::read(&what).with_context(|| format!("failed to read {what}"))?;
-        print!("{}", describe(&bytes).with_context(|| format!("{what} is no module"))?);
+        let (bytes, facts) = module::read(Path::new(&what))?;
+        print!("{}", describe(&bytes, &facts));
         return Ok(());
     }
     anyhow::ensure!(
@@ -52,7 +53,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let artifact = artifact.with_context(|| format!("failed to inspect {what}"))?;
     println!("reference:  {}\nartifact:   {}", artifact.reference, artifact.digest);
     for build in &artifact.builds {
-        print!("\n{}", describe(&build.bytes).with_context(|| format!("{what} holds no module"))?);
+        let facts = ModuleFacts::read(&build.bytes).with_context(|| format!("{what} holds no module"))?;
+        print!("\n{}", describe(&build.bytes, &facts));
     }
     Ok(())
 }
@@ -62,8 +64,7 @@ fn looks_like_a_file(what: &str) -> bool {
     what.starts_with(['/', '.']) || what.ends_with(".so")
 }
 
-fn describe(bytes: &[u8]) -> anyhow::Result<String> {
-    let facts = ModuleFacts::read(bytes)?;
+fn describe(bytes: &[u8], facts: &ModuleFacts) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a String cannot fail.
@@ -85,14 +86,14 @@ fn describe(bytes: &[u8]) -> anyhow::Result<String> {
         line("config", schema.to_string());
     }
     if let Some(words) = too_large(bytes.len() as u64) {
-        line("pool", words);
+        line("pool", format!("{}: {words}", Reason::TooLarge));
     }
     line(
         "here",
-        match check(&facts, &Host::current(), &host::library_exists) {
+        match check(facts, &Host::current(), &host::library_exists) {
             Ok(()) => "loads on this machine".to_owned(),
             Err(error) => format!("{}: {error}", error.reason()),
         },
     );
-    Ok(text)
+    text
 }

@@ -9,6 +9,7 @@ mod dev;
 mod explain;
 mod failure;
 mod inspect;
+mod module;
 mod new;
 mod push;
 mod reference;

@@ -70,7 +70,6 @@ fn is_name(name: &str) -> bool {
 
 /// The line that names the SDK.
 fn dependency(source: Option<&str>) -> anyhow::Result<String> {
-    let quoted = |text: &str| serde_json::to_string(text).context("failed to write the source of the SDK");
     Ok(match source {
         Some(url) if url.contains("://") || url.starts_with("git@") => {
             format!("hotbay-sdk = {{ git = {} }}", quoted(url)?)
@@ -87,9 +86,12 @@ fn dependency(source: Option<&str>) -> anyhow::Result<String> {
 fn by_path(folder: &Path) -> anyhow::Result<String> {
     let path: PathBuf =
         folder.canonicalize().with_context(|| format!("there is no SDK in {}", folder.display()))?;
-    let quoted =
-        serde_json::to_string(&path.to_string_lossy()).context("failed to write the path of the SDK")?;
-    Ok(format!("hotbay-sdk = {{ path = {quoted} }}"))
+    Ok(format!("hotbay-sdk = {{ path = {} }}", quoted(&path.to_string_lossy())?))
+}
+
+/// As TOML writes it; JSON's strings are among TOML's.
+fn quoted(text: &str) -> anyhow::Result<String> {
+    serde_json::to_string(text).context("failed to write where the SDK comes from")
 }
 
 /// The package's manifest with what a module needs. `cargo new` makes an empty table of dependencies, and in some workspaces others behind it.

@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use clap::ValueEnum;
 use hotbay_api::{Platform, PoolLimits, Reason};
 use hotbay_artifact::oci::{Annotations, Form, annotation};
-use hotbay_artifact::{ModuleFacts, check_anywhere, host};
+use hotbay_artifact::{ModuleFacts, host};
 use hotbay_registry::PlatformBuild;
 
+use crate::module;
 use crate::reference::RegistryArgs;
 
 /// What to push, and where.
@@ -51,7 +51,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let mut builds = Vec::with_capacity(files.len());
     let mut annotations = Annotations::new();
     for file in &files {
-        let (build, facts) = read(file)?;
+        let (bytes, facts) = module::read_servable(file)?;
+        let build = PlatformBuild { platform: facts.platform.clone(), bytes };
         for warning in warnings(&facts, build.bytes.len() as u64) {
             eprintln!("warning: {}: {warning}", file.display());
         }
@@ -68,14 +69,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let digest = pushed.with_context(|| format!("failed to push {to}"))?;
     println!("{to}@{digest}");
     Ok(())
-}
-
-fn read(file: &PathBuf) -> anyhow::Result<(PlatformBuild, ModuleFacts)> {
-    let bytes =
-        Bytes::from(std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?);
-    let facts = ModuleFacts::read(&bytes).with_context(|| format!("{} is no module", file.display()))?;
-    check_anywhere(&facts).with_context(|| format!("{} cannot be served", file.display()))?;
-    Ok((PlatformBuild { platform: facts.platform.clone(), bytes }, facts))
 }
 
 /// What the runtimes of our images, or pools with default limits, would refuse.
@@ -98,7 +91,7 @@ fn warnings(facts: &ModuleFacts, bytes: u64) -> Vec<String> {
             missing.join(", ")
         ));
     }
-    warnings.extend(too_large(bytes));
+    warnings.extend(too_large(bytes).map(|words| format!("{}: {words}", Reason::TooLarge)));
     warnings
 }
 
@@ -106,8 +99,7 @@ fn warnings(facts: &ModuleFacts, bytes: u64) -> Vec<String> {
 pub(crate) fn too_large(bytes: u64) -> Option<String> {
     let limit = PoolLimits::default().max_artifact_size;
     let words = format!(
-        "{}: it has {bytes} bytes and a pool takes {limit} by default (spec.limits.maxArtifactSize); strip it, or build it for size",
-        Reason::TooLarge
+        "it has {bytes} bytes and a pool takes {limit} by default (spec.limits.maxArtifactSize); strip it, or build it for size"
     );
     (bytes > limit.0).then_some(words)
 }

@@ -168,19 +168,8 @@ mod tests {
 
     fn plan(name: &str, gains: &[&str], loses: &[&str]) -> Planned {
         let set = |claims: &[&str]| claims.iter().map(|&claim| claim.to_owned()).collect();
-        let key = EntryKey::new("shop", name).unwrap();
-        let stored = StoredEntry {
-            pool: "hotbay/default".parse().unwrap(),
-            key: key.clone(),
-            uid: String::new(),
-            version: 0,
-            module_uid: String::new(),
-            generation: 0,
-            entry: None,
-            origins: Origins::new(),
-            intact: true,
-            marked: true,
-        };
+        let stored = StoredEntry::unread("default", name);
+        let key = stored.key.clone();
         Planned {
             key,
             write: Write::RemoveEntry(Arc::new(stored)),

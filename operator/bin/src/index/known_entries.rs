@@ -74,21 +74,9 @@ impl KnownEntries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::Origins;
 
     fn entry(pool: &str, module: &str, version: u64) -> StoredEntry {
-        StoredEntry {
-            pool: format!("hotbay/{pool}").parse().unwrap(),
-            key: EntryKey::new("shop", module).unwrap(),
-            uid: String::new(),
-            version,
-            module_uid: String::new(),
-            generation: 0,
-            entry: None,
-            origins: Origins::new(),
-            intact: true,
-            marked: true,
-        }
+        StoredEntry { version, ..StoredEntry::unread(pool, module) }
     }
 
     /// Pool and version of each entry of the module, found both ways.

@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use bytes::Bytes;
 use hotbay_api::Digest;
-use hotbay_artifact::ModuleFacts;
 use hotbay_artifact::oci::{Annotations, Form};
 use hotbay_registry::{Client, Options, PlatformBuild};
 
@@ -61,9 +59,7 @@ impl Shelf {
     /// # Errors
     /// When it is no module, there is no room for it, or the YAML does not say which module is this one.
     pub fn put(&mut self, module: &Path) -> anyhow::Result<bool> {
-        let bytes = std::fs::read(module).with_context(|| format!("failed to read {}", module.display()))?;
-        let facts =
-            ModuleFacts::read(&bytes).with_context(|| format!("{} is no module", module.display()))?;
+        let (bytes, facts) = crate::module::read(module)?;
         let wanted = wanted(&self.project, &facts.manifest.name)?;
         let repository = |wanted: &Option<Wanted>| wanted.as_ref().map(|wanted| wanted.repository.clone());
         // `run` was told once where to look.
@@ -80,7 +76,7 @@ impl Shelf {
         }
         match &wanted {
             Some(wanted) => {
-                self.push(wanted, &PlatformBuild { platform: facts.platform, bytes: Bytes::from(bytes) })?;
+                self.push(wanted, &PlatformBuild { platform: facts.platform, bytes })?;
             }
             None => {
                 let incoming = self.folder.join("incoming");

@@ -1,3 +1,5 @@
+//! A connection over real sockets and over a pair in memory: what is buffered of an answer, and when it ends.
+
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

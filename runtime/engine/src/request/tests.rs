@@ -1,3 +1,5 @@
+//! What a client sees where HTTP knows no body, and which requests name their host.
+
 use http_body_util::{BodyExt as _, Full};
 
 use super::*;

@@ -74,6 +74,16 @@ impl Served {
     fn hurry(&self) {
         self.server.conns.open().conns.values().for_each(|conn| conn.move_to(Phase::Idle));
     }
+
+    /// What `client` has begun, and ends with `end` once its connection knows of the hurry, is answered.
+    fn finishes_in_a_hurry(&self, mut client: TcpStream, end: &[u8], case: &str) {
+        self.while_busy(|| self.hurry());
+        // Twice through the worker: it has seen the hurry.
+        self.while_busy(|| ());
+        client.write_all(end).unwrap();
+        assert_answered(&rest(client), case);
+        self.wait_for(0);
+    }
 }
 
 /// Waits until the server's kernel has what `client` has sent.
@@ -145,12 +155,7 @@ fn a_head_that_is_on_its_way_may_finish() {
         let (begin, end) = REQUEST.split_at(20);
         client.write_all(begin).unwrap();
         delivered(&client);
-        served.while_busy(|| served.hurry());
-        // Twice through the worker: it has seen the hurry.
-        served.while_busy(|| ());
-        client.write_all(end).unwrap();
-        assert_answered(&rest(client), &format!("used: {used}"));
-        served.wait_for(0);
+        served.finishes_in_a_hurry(client, end, &format!("used: {used}"));
     }
 }
 
@@ -162,12 +167,7 @@ fn a_head_of_which_a_part_came_with_the_request_before_it_may_finish() {
         let mut client = served.connect(used);
         client.write_all(&[REQUEST, begin].concat()).unwrap();
         take_answer(&mut client);
-        served.while_busy(|| served.hurry());
-        // Twice through the worker: it has seen the hurry.
-        served.while_busy(|| ());
-        client.write_all(end).unwrap();
-        assert_answered(&rest(client), &format!("used: {used}"));
-        served.wait_for(0);
+        served.finishes_in_a_hurry(client, end, &format!("used: {used}"));
     }
 }
 
