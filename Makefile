@@ -38,6 +38,7 @@ check: ## formatting, lints, generated files, dependency rules
 
 .PHONY: unit
 unit: ## every test that needs no cluster
+	rustup target add aarch64-unknown-linux-gnu # `hotbay build --platform` is tried for real
 	@echo "building hotbay as it is shipped: that is what the load tests measure ..." >&2
 	cargo build --release --locked --package hotbay
 	cargo test --workspace --locked --exclude hotbay-e2e
@@ -53,6 +54,21 @@ bench: ## measure what is shipped, beside an axum server and nginx, into bench/R
 
 .PHONY: test
 test: deps check unit charts cluster-test e2e ## everything: what CI runs; needs root for the local cluster
+
+.PHONY: fuzz
+fuzz: ## have libFuzzer look for what breaks the claims of e2e/fuzz, a minute each; needs rustup for a nightly compiler
+	@scripts/deps build
+	@scripts/fuzz
+
+.PHONY: miri
+miri: ## run the unsafe code that loads no module under Miri; needs rustup, as fuzz
+	@scripts/miri
+
+.PHONY: sanitize
+sanitize: ## run what loads modules or has threads under AddressSanitizer and ThreadSanitizer; needs rustup, as fuzz
+	@scripts/deps build
+	@scripts/sanitize address
+	@scripts/sanitize thread
 
 .PHONY: screenshot
 screenshot: ## take the picture of the admin page in docs/ anew

@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -90,7 +90,7 @@ impl Connection {
         Ok(match protocol {
             Protocol::H1 => {
                 let (sender, connection) = http1::handshake(io).await.map_err(broken)?;
-                tokio::spawn(connection);
+                tokio::spawn(connection.with_upgrades());
                 Self::H1(sender)
             }
             Protocol::H2c => {
@@ -107,17 +107,24 @@ impl Connection {
     /// # Errors
     /// When there is no whole answer.
     pub async fn send(&mut self, request: Request<Body>) -> Result<Answer, Trouble> {
-        let response = match self {
+        read(self.begin(request).await?).await
+    }
+
+    /// Sends a request and reads the answer's head; the rest comes as the body is read.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn begin(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
+        match self {
             Self::H1(sender) => {
                 sender.ready().await.map_err(trouble)?;
-                sender.send_request(request).await.map_err(trouble)?
+                sender.send_request(request).await.map_err(trouble)
             }
             Self::H2c(sender) => {
                 sender.ready().await.map_err(trouble)?;
-                sender.send_request(request).await.map_err(trouble)?
+                sender.send_request(request).await.map_err(trouble)
             }
-        };
-        read(response).await
+        }
     }
 
     /// Whether the next request needs another connection.
@@ -140,7 +147,7 @@ impl Connection {
     }
 }
 
-async fn read(response: http::Response<Incoming>) -> Result<Answer, Trouble> {
+async fn read(response: Response<Incoming>) -> Result<Answer, Trouble> {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| Trouble::Broken(format!("body: {error:?}")))?;
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })

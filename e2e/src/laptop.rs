@@ -106,6 +106,7 @@ impl Laptop {
             "HOTBAY_LOG_FORMAT",
             "HOTBAY_DRAIN_TIMEOUT",
             "HOTBAY_WORKERS",
+            "HOTBAY_BLOCKING_THREADS",
             "HOTBAY_ADMIN_LISTEN",
         ] {
             command.env_remove(name);

@@ -20,9 +20,39 @@ pub fn echo() -> PathBuf {
     build(&Variant { example: "echo", features: "", text: "" })
 }
 
+/// `router`, an axum application.
+pub fn router() -> PathBuf {
+    build(&Variant { example: "router", features: "", text: "" })
+}
+
+/// `limits`, whose config is a type.
+pub fn limits() -> PathBuf {
+    build(&Variant { example: "limits", features: "", text: "" })
+}
+
+/// `services`, which uses what its host offers.
+pub fn services() -> PathBuf {
+    build(&Variant { example: "services", features: "", text: "" })
+}
+
+/// Another build of `services`.
+pub fn services_second() -> PathBuf {
+    build(&Variant { example: "services", features: "second", text: "" })
+}
+
+/// `guestbook`, whose handlers take and return all kinds of things.
+pub fn guestbook() -> PathBuf {
+    build(&Variant { example: "guestbook", features: "", text: "" })
+}
+
 /// `faulty`, which fails as its config says.
 pub fn faulty() -> PathBuf {
     build(&Variant { example: "faulty", features: "", text: "" })
+}
+
+/// `faulty` whose handler is declared `blocking`.
+pub fn blocking() -> PathBuf {
+    build(&Variant { example: "faulty", features: "blocking", text: "" })
 }
 
 /// `faulty` that wants an ABI which no host has yet.

@@ -91,6 +91,12 @@ pub const STALLED: &str = "Stalled";
 /// rolled out. Absent: it is not suspended. Never False.
 pub const SUSPENDED: &str = "Suspended";
 
+/// The type of `Demoted`, on a HandlerModule.
+///
+/// True: in some pod the module held threads that serve everybody, so its calls run on that pod's blocking threads; the message names the
+/// handler. It serves all the same, and Ready is not touched. Absent: no pod says so. Never False.
+pub const DEMOTED: &str = "Demoted";
+
 /// The type of `SweepHeld`, on a RuntimePool.
 ///
 /// True: more entries than the operator removes by itself have lost their HandlerModule; it waits for the annotation

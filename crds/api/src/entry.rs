@@ -92,7 +92,7 @@ pub struct Platform {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Timeouts {
-    /// From the request's head to the answer's end.
+    /// From the request's head to the answer's end, or to its head where it is a stream.
     pub request: DurationText,
 }
 

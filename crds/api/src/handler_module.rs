@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::condition::unseen;
 use crate::route::MAX_HOSTNAMES;
-use crate::{Condition, Digest, DurationText, MAX_ROUTES, PoolRef, Reason, Route};
+use crate::{ByteSize, Condition, Digest, DurationText, Limits, MAX_ROUTES, PoolRef, Reason, Route};
 
 /// A compiled module and how it is served.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct HandlerModuleSpec {
     /// How long things may take.
     #[serde(default)]
     pub timeouts: TimeoutsSpec,
+    /// How much the module may use.
+    #[serde(default)]
+    pub limits: LimitsSpec,
     /// How often the reference is looked up again, so that a tag that moved is followed; 0s: once a generation.
     #[serde(default = "default_interval")]
     #[schemars(schema_with = "duration")]
@@ -126,10 +129,21 @@ pub struct RouteSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TimeoutsSpec {
-    /// From a request's head to the end of its answer.
+    /// From a request's head to its answer: the end of a whole one, the head of a stream, which may then take as long as its client takes it.
     #[serde(default = "default_request_timeout")]
     #[schemars(schema_with = "duration")]
     pub request: DurationText,
+}
+
+/// How much a module may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LimitsSpec {
+    /// Requests in flight in one pod, streams and upgraded connections included; the next one gets 503.
+    #[schemars(with = "i32", range(min = 1))]
+    pub max_concurrent_requests: u32,
+    /// Of a request's body; a larger one gets 413. Bodies are streamed: their size costs the runtime no memory.
+    pub max_request_body_size: ByteSize,
 }
 
 /// What became of a HandlerModule.
@@ -177,6 +191,8 @@ pub struct HandlerModuleStatus {
     /// serves; absent before the operator saw the object.
     /// Reconciling: True while work goes on or is tried again; otherwise absent.
     /// Stalled: True when only an edit helps; otherwise absent.
+    /// Demoted: True while pods run the module's calls on their blocking threads, because handlers that are not declared `blocking` have held
+    /// others; it serves all the same; otherwise absent.
     /// Suspended: True while spec.suspend freezes the module (Ready stays as it was); otherwise absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -259,6 +275,7 @@ impl Default for HandlerModuleSpec {
             routes: None,
             config: empty_config(),
             timeouts: TimeoutsSpec::default(),
+            limits: LimitsSpec::default(),
             interval: default_interval(),
             suspend: false,
         }
@@ -268,6 +285,22 @@ impl Default for HandlerModuleSpec {
 impl Default for TimeoutsSpec {
     fn default() -> Self {
         Self { request: default_request_timeout() }
+    }
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        let Limits { max_concurrent_requests, max_request_body_bytes } = Limits::default();
+        Self { max_concurrent_requests, max_request_body_size: ByteSize(max_request_body_bytes) }
+    }
+}
+
+impl From<&LimitsSpec> for Limits {
+    fn from(spec: &LimitsSpec) -> Self {
+        Self {
+            max_concurrent_requests: spec.max_concurrent_requests,
+            max_request_body_bytes: spec.max_request_body_size.0,
+        }
     }
 }
 

@@ -34,8 +34,8 @@ pub use condition::{Condition, ConditionStatus};
 
 #[cfg(feature = "crd")]
 pub use handler_module::{
-    ArtifactStatus, HandlerModule, HandlerModuleSpec, HandlerModuleStatus, MAX_FAILURES, ModuleSource,
-    OciSource, PlatformStatus, PodFailure, RouteSpec, RuntimeRef, TimeoutsSpec,
+    ArtifactStatus, HandlerModule, HandlerModuleSpec, HandlerModuleStatus, LimitsSpec, MAX_FAILURES,
+    ModuleSource, OciSource, PlatformStatus, PodFailure, RouteSpec, RuntimeRef, TimeoutsSpec,
 };
 #[cfg(feature = "crdgen")]
 pub use manifests::manifests;
@@ -48,7 +48,8 @@ pub use runtime_pool::{
 };
 #[cfg(feature = "crd")]
 pub use runtime_report::{
-    MAX_EXCEPTIONS, ReportException, ReportTrouble, RuntimeReport, RuntimeReportFields,
+    MAX_EXCEPTIONS, MAX_NOTICES, ReportException, ReportNotice, ReportTrouble, RuntimeReport,
+    RuntimeReportFields,
 };
 
 pub use digest::{Digest, DigestError};

@@ -47,6 +47,9 @@ pub struct EntryReport {
     pub serving: Option<Serving>,
     /// Why the wanted revision does not serve.
     pub failure: Option<Trouble>,
+    /// What is to be known of the revision that serves: it does, and not as it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Trouble>,
 }
 
 /// How far the wanted revision has come.

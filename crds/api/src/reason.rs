@@ -161,10 +161,10 @@ reasons! {
         remedy: "The message names signal and request. Mend the module; for a pod, look at the runtime container's log and at the pod's memory limit.",
         waiting: "No, unless it was chance: the revision is tried again once, and quarantined if it ends another engine within a minute."
     }
-    /// The module held a thread of the engine. Reserved: this version does not look for it.
+    /// A handler of the module held threads that serve everybody, so the calls of this build run on the blocking threads. It serves all the same.
     Stalled {
-        remedy: "Nothing.",
-        waiting: "No."
+        remedy: "The message names the handler. Declare it `#[handler(.., blocking)]`, or await what it waits for; give long computations a thread of their own.",
+        waiting: "No: a build that was moved stays there. Push a mended one."
     }
     /// The revision ended two engines within a minute and is not tried again.
     Quarantined {

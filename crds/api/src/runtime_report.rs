@@ -43,6 +43,10 @@ pub struct RuntimeReportFields {
     /// There are more exceptions than are listed: the oldest are, and of an entry after `appliedThrough` that is not listed nothing is known.
     #[serde(default)]
     pub truncated: bool,
+    /// Entries that are served, and of which something is to be known. Perhaps not all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_NOTICES), extend("x-kubernetes-list-type" = "atomic"))]
+    pub notices: Vec<ReportNotice>,
     /// The ABI that the runtime serves, as major.minor.
     #[serde(default)]
     pub abi: String,
@@ -83,6 +87,21 @@ pub struct ReportException {
     pub serving_revision: Option<String>,
 }
 
+/// What is to be known of an entry that is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReportNotice {
+    /// The module's namespace.
+    pub namespace: String,
+    /// The module's name.
+    pub name: String,
+    /// In one word.
+    #[schemars(with = "String")]
+    pub reason: Reason,
+    /// For people.
+    #[schemars(length(max = 256))]
+    pub message: String,
+}
+
 /// A reason and its words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportTrouble {
@@ -96,6 +115,9 @@ pub struct ReportTrouble {
 
 /// The most exceptions that a report lists.
 pub const MAX_EXCEPTIONS: usize = 64;
+
+/// The most notices that a report lists.
+pub const MAX_NOTICES: usize = 16;
 
 /// The schema of [`EntryState`] here: an active entry is no exception.
 #[derive(JsonSchema)]

@@ -120,3 +120,25 @@ async fn a_module_that_reads_where_nothing_is_is_named_with_signal_and_request()
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_module_that_holds_a_thread_is_named_and_stays_ready() {
+    scene_alone("stall", async |scene: &Scene| {
+        scene.push("faulty:1.0", &modules::faulty()).await;
+        let path = format!("{}/faulty", scene.path());
+        let mut spec = scene.spec("faulty:1.0");
+        spec["routes"] = json!([{"path": path}]);
+        spec["config"] = json!({"mode": "handler-sleep-ms:600"});
+        scene.apply("faulty", spec).await;
+        scene.ready("faulty").await;
+        scene.serves(&path, "ok\n").await;
+        let module =
+            scene.module("faulty", "demoted", |module| current(module, condition::DEMOTED).is_some()).await;
+        let demoted = current(&module, condition::DEMOTED).expect("it was there");
+        assert_eq!(demoted.reason, Reason::Stalled);
+        assert!(demoted.message.contains(&format!("handler faulty ({path}) held")), "{}", demoted.message);
+        scene.ready("faulty").await;
+        scene.serves(&path, "ok\n").await;
+    })
+    .await;
+}

@@ -3,8 +3,8 @@
 //! Owns how an entry is composed, and which revision is the last good one. Cannot fail: `validate` refused first.
 
 use hotbay_api::{
-    ArtifactStatus, ENTRY_VERSION, Entry, EntryId, EntryKey, HandlerModule, Limits, MAX_ENTRY_BYTES,
-    PlatformStatus, Reason, Revision,
+    ArtifactStatus, ENTRY_VERSION, Entry, EntryId, EntryKey, HandlerModule, MAX_ENTRY_BYTES, PlatformStatus,
+    Reason, Revision,
 };
 
 use crate::{Refusal, Validated};
@@ -77,7 +77,7 @@ pub(crate) fn revision(validated: &Validated) -> Revision {
         routes: validated.routes.clone(),
         config: validated.config.clone(),
         timeouts: validated.timeouts.clone(),
-        limits: Limits::default(),
+        limits: validated.limits.clone(),
     }
 }
 

@@ -31,4 +31,4 @@ pub use prepare::{Policy, Prepared, prepare, prepare_digest};
 pub use refusal::{Aspect, Refusal};
 pub use resolve::{Resolved, resolve};
 pub use source::{Artifact, Build, Class, Source, SourceError};
-pub use validate::{MAX_CONFIG_BYTES, Validated, validate};
+pub use validate::{MAX_CONFIG_BYTES, Validated, check_schema, validate};

@@ -91,6 +91,7 @@ pub(crate) fn validated() -> Validated {
         routes: vec![route("/hello")],
         config: json!({}),
         timeouts: Timeouts::default(),
+        limits: Limits::default(),
     }
 }
 

@@ -6,13 +6,13 @@
 mod config;
 mod handlers;
 
-use hotbay_api::{Blob, Digest, HandlerModuleSpec, Platform, Reason, Route, Timeouts};
+use hotbay_api::{Blob, Digest, HandlerModuleSpec, Limits, Platform, Reason, Route, Timeouts};
 use hotbay_artifact::{Abi, check_abi};
 use serde_json::Value;
 
 use crate::{Inspected, InspectedBuild, Refusal};
 
-pub use config::MAX_CONFIG_BYTES;
+pub use config::{MAX_CONFIG_BYTES, check_schema};
 
 /// A module that fits its spec.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ pub struct Validated {
     pub config: Value,
     /// From the spec.
     pub timeouts: Timeouts,
+    /// From the spec.
+    pub limits: Limits,
 }
 
 /// Checks `inspected` against `spec`.
@@ -55,6 +57,7 @@ pub fn validate(spec: &HandlerModuleSpec, inspected: &Inspected) -> Result<Valid
         routes,
         config: spec.config.clone(),
         timeouts: Timeouts { request: spec.timeouts.request },
+        limits: Limits::from(&spec.limits),
     })
 }
 

@@ -9,12 +9,12 @@ use std::ffi::{c_char, c_void};
 
 mod tables;
 
-pub use tables::{EntryFn, Host, Module};
+pub use tables::{EntryFn, Host, Metrics, Module};
 
 /// Major version of the ABI; 0 until ABI 1 is frozen. A module of another major version is refused.
 pub const ABI_MAJOR: u16 = 0;
 /// Minor version of the ABI. A module that needs a newer one is refused.
-pub const ABI_MINOR: u16 = 1;
+pub const ABI_MINOR: u16 = 2;
 /// Name of the ELF notes that a module carries, without the NUL that ends it in the file.
 pub const NOTE_NAME: &str = "Hotbay";
 /// Type of the note that holds the manifest, as JSON.
@@ -50,10 +50,42 @@ pub type Handle = u64;
 
 /// [`Request::flags`]: `body` is the whole body.
 pub const REQ_BODY_INLINE: u32 = 1;
+/// [`Request::flags`]: the client offers an upgrade.
+pub const REQ_UPGRADE_OK: u32 = 2;
+/// [`Response::flags`]: the body is the first piece of a stream.
+pub const RESP_STREAM: u32 = 1;
+/// [`Response::flags`]: the answer leaves HTTP.
+pub const RESP_UPGRADE: u32 = 2;
 /// [`Response::flags`]: the body is borrowed, and the host copies.
 pub const RESP_COPY: u32 = 4;
-/// Size of [`Response`] in ABI 0.1: a shorter one is malformed.
-pub const RESPONSE_SIZE_0_1: u32 = 56;
+/// Flag of [`Host::write`]: the piece is borrowed, and the host copies.
+pub const WRITE_COPY: u32 = 1;
+/// What [`Host::info`] tells: the client's address.
+pub const INFO_PEER: u32 = 1;
+/// What [`Host::info`] tells: the request's id.
+pub const INFO_REQUEST_ID: u32 = 2;
+/// What [`Host::info`] tells: the trace that the request belongs to.
+pub const INFO_TRACEPARENT: u32 = 3;
+/// Level of [`Host::log`]: something failed.
+pub const LOG_ERROR: i32 = 1;
+/// Level of [`Host::log`]: something may fail soon, or was worked around.
+pub const LOG_WARN: i32 = 2;
+/// Level of [`Host::log`]: what an operator wants to know.
+pub const LOG_INFO: i32 = 3;
+/// Level of [`Host::log`]: what an author wants to know.
+pub const LOG_DEBUG: i32 = 4;
+/// Level of [`Host::log`]: everything.
+pub const LOG_TRACE: i32 = 5;
+/// Name of the extension whose table is [`Metrics`].
+pub const METRICS_ID: &std::ffi::CStr = c"hotbay.metrics/1";
+/// Kind of a [`Metrics`] series: only grows.
+pub const METRIC_COUNTER: u32 = 1;
+/// Kind of a [`Metrics`] series: goes up and down.
+pub const METRIC_GAUGE: u32 = 2;
+/// Kind of a [`Metrics`] series: counts by upper bounds.
+pub const METRIC_HISTOGRAM: u32 = 3;
+/// Size of [`Response`] in the first version of the ABI: a shorter one is malformed.
+pub const RESPONSE_SIZE_MIN: u32 = 56;
 /// [`Module::flags`]: panics unwind.
 pub const MOD_PANIC_UNWIND: u32 = 1;
 
@@ -120,6 +152,7 @@ pub struct Request {
     pub path: Str,
     pub query: Str,
     pub body: Str,
+    pub protocol: Str,
     pub headers: *const Header,
     pub params: *const Header,
     pub content_length: i64,

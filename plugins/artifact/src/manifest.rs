@@ -13,6 +13,9 @@ use serde_json::Value;
 /// The version that this library reads.
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// The JSON Schema of a manifest, for whoever writes an SDK. It says what [`Manifest::parse`] takes.
+pub const SCHEMA: &str = include_str!("../manifest.schema.json");
+
 /// The longest name or version, in bytes: they stand in status columns and log fields.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -46,6 +49,9 @@ pub struct Handler {
     pub methods: Vec<String>,
     /// The path template.
     pub path: PathTemplate,
+    /// It may hold its thread: its calls run on the runtime's pool for such handlers, not on the threads that serve all modules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocking: bool,
 }
 
 /// Why a manifest is refused.
@@ -170,7 +176,10 @@ mod tests {
     fn whole() -> Value {
         json!({
             "manifest": 1, "name": "hello", "version": "1.0", "sdk": "rust/0.1.0",
-            "handlers": [{"name": "greet", "methods": ["GET"], "path": "/hello/{name}"}, {"name": "any", "path": "/"}],
+            "handlers": [
+                {"name": "greet", "methods": ["GET"], "path": "/hello/{name}"},
+                {"name": "any", "path": "/", "blocking": true},
+            ],
             "configSchema": {"type": "object"}, "fromTheFuture": {"x": 1},
         })
     }
@@ -190,6 +199,7 @@ mod tests {
         let routes = manifest.routes();
         assert_eq!((routes[0].path.as_str(), routes[0].handler.as_str()), ("/hello/{name}", "greet"));
         assert_eq!(routes[1].methods, Vec::<String>::new());
+        assert_eq!([0, 1].map(|index: usize| manifest.handlers[index].blocking), [false, true]);
     }
 
     #[test]

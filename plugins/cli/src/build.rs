@@ -1,16 +1,17 @@
 //! `hotbay build`: a module's release artifacts.
 //!
-//! Owns which platforms there are, what each needs of the machine, and the last look at what came out. The build itself is cargo's.
+//! Owns which platforms are built, the folder that they lie in together, and the last look at what came out. The build itself is the project's own
+//! tool's.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
-use hotbay_api::Platform;
+use anyhow::{Context as _, ensure};
 use hotbay_api::names::ENTRY_SYMBOL;
 
-use crate::cargo::{Package, Profile};
 use crate::module;
+use crate::project::target::Target;
+use crate::project::{Profile, Project};
 
 /// What to build.
 #[derive(Debug, clap::Args)]
@@ -23,89 +24,83 @@ pub struct Args {
     platform: Vec<String>,
 }
 
-/// A platform that modules are built for.
-struct Known {
-    platform: &'static str,
-    triple: &'static str,
-    /// Links for it on a machine of another kind, and the Debian package that has it.
-    linker: &'static str,
-    package: &'static str,
-}
-
-const KNOWN: [Known; 2] = [
-    Known {
-        platform: "linux/amd64",
-        triple: "x86_64-unknown-linux-gnu",
-        linker: "x86_64-linux-gnu-gcc",
-        package: "gcc-x86-64-linux-gnu",
-    },
-    Known {
-        platform: "linux/arm64",
-        triple: "aarch64-unknown-linux-gnu",
-        linker: "aarch64-linux-gnu-gcc",
-        package: "gcc-aarch64-linux-gnu",
-    },
-];
-
-/// Builds, looks at each file, and prints where it is.
+/// Builds, looks at each file, and prints where it is. Where one platform cannot be built for, the others are all the same, and the exit code is 1.
 ///
 /// # Errors
-/// When a platform is unknown or cannot be built for here, the code does not compile, or what comes out is no module.
-pub fn run(args: Args) -> anyhow::Result<()> {
+/// When a platform is unknown, the code does not compile, or what comes out is no module.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { folder, platform } = args;
-    let known: Vec<&Known> = platform.iter().map(|name| find(name)).collect::<anyhow::Result<_>>()?;
-    // All that is missing is found before the first minute of compiling.
-    for target in &known {
-        target.check()?;
-    }
-    let package = Package::open(&folder)?;
-    let targets: Vec<Option<&Known>> =
-        if known.is_empty() { vec![None] } else { known.into_iter().map(Some).collect() };
-    for target in targets {
-        let file =
-            package.build(Profile::Release(target.map(|known| (known.triple, known.foreign_linker()))))?;
-        println!("{}", summary(&file)?);
-    }
-    Ok(())
-}
-
-fn find(name: &str) -> anyhow::Result<&'static Known> {
-    let names: Vec<&str> = KNOWN.iter().map(|known| known.platform).collect();
-    let known = KNOWN.iter().find(|known| known.platform == name);
-    known.with_context(|| format!("{name:?} is no platform of Hotbay; there are {}", names.join(" and ")))
-}
-
-impl Known {
-    /// `None` where the usual linker does.
-    fn foreign_linker(&self) -> Option<&'static str> {
-        let own = Platform::current();
-        let here = format!("{}/{}", own.os, own.arch);
-        (self.platform != here).then_some(self.linker)
-    }
-
-    /// Whether this machine can build for it.
-    fn check(&self) -> anyhow::Result<()> {
-        let Self { platform, triple, package, .. } = self;
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let output = Command::new(rustc).args(["--print", "target-libdir", "--target", *triple]).output();
-        let output = output.context("failed to start rustc; install Rust from https://rustup.rs")?;
-        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        ensure!(
-            output.status.success() && folder.is_dir(),
-            "Rust's standard library for {platform} is not installed; run `rustup target add {triple}`"
-        );
-        match self.foreign_linker() {
-            Some(linker) if !on_path(linker) => bail!(
-                "{linker}, which links for {platform}, is not installed; on Debian run `apt install {package}`"
-            ),
-            _ => Ok(()),
+    let targets: Vec<&Target> =
+        platform.iter().map(|name| Target::find(name)).collect::<anyhow::Result<_>>()?;
+    let project = Project::open(&folder)?;
+    // All that is missing is said before the first minute of compiling.
+    let (ready, missing): (Vec<_>, Vec<_>) =
+        targets.iter().map(|target| (*target, can_build(&project, target))).partition(|(_, can)| can.is_ok());
+    for (target, can) in &missing {
+        if let Err(error) = can {
+            eprintln!("{}: not built: {error:#}", target.platform);
         }
     }
+    ensure!(targets.is_empty() || !ready.is_empty(), "no platform is left to build for");
+    if targets.is_empty() {
+        let mut line = Ok(String::new());
+        project.build(Profile::Release(None), &mut |module| line = summary(module))?;
+        println!("{}", line?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let together = project.folder().join("target/hotbay");
+    anew(&together)?;
+    for (target, _) in &ready {
+        let mut placed = Ok(String::new());
+        project
+            .build(Profile::Release(Some(target)), &mut |module| placed = place(module, target, &together))?;
+        println!("{}", placed?);
+    }
+    println!("{}  all of them, for `hotbay push {0} REFERENCE`", together.display());
+    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+/// Whether this machine has what it takes.
+fn can_build(project: &Project, target: &Target) -> anyhow::Result<()> {
+    match project {
+        Project::Cargo(_) => target.check_cargo(),
+        Project::Make(makefile) => makefile
+            .compilers()?
+            .into_iter()
+            .try_for_each(|compiler| target.check_tool(compiler, "compiles", "")),
+    }
+}
+
+/// Copies a platform's build to where all of them lie; a line on it.
+fn place(module: &Path, target: &Target, together: &Path) -> anyhow::Result<String> {
+    let (_, facts) = module::read(module)?;
+    let platform = format!("{}/{}", facts.platform.os, facts.platform.arch);
+    ensure!(
+        platform == target.platform,
+        "{} is for {platform}, and {} was asked for; let the Makefile use $(CC) and $(CXX)",
+        module.display(),
+        target.platform
+    );
+    let folder = together.join(platform.replace('/', "-"));
+    let file = folder.join(module.file_name().context("the build has no name")?);
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::copy(module, &file))
+        .with_context(|| format!("failed to write {}", file.display()))?;
+    summary(&file)
+}
+
+/// Makes the folder, with nothing of an earlier build in it. Git passes it over: a project of make need not ignore `target`, and what is built is no change
+/// of its source, which `hotbay push` would tell.
+fn anew(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("failed to remove {}", folder.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(folder.join(".gitignore"), "*\n"))
+        .with_context(|| format!("failed to make {}", folder.display()))
 }
 
 /// A line on the file, if a runtime could load it.
@@ -120,4 +115,29 @@ fn summary(file: &Path) -> anyhow::Result<String> {
         others.join(", ")
     );
     Ok(format!("{}  {}, {} bytes", file.display(), facts.platform, bytes.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_built_is_no_change_of_the_source() {
+        let project = tempfile::tempdir().unwrap();
+        let git = |args: &[&str]| {
+            let output = Command::new("git").arg("-C").arg(project.path()).args(args).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        git(&["init", "--quiet"]);
+        let together = project.path().join("target/hotbay");
+        for _ in 0..2 {
+            anew(&together).unwrap();
+            assert!(!together.join("m.so").exists(), "nothing is left of an earlier build");
+            std::fs::write(together.join("m.so"), "").unwrap();
+            assert_eq!(git(&["status", "--porcelain"]), "");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! `hotbay check`: every check that a runtime makes before it serves a module, one line each.
 //!
-//! Owns the order and the layout. What is checked and in which words is the runtime's own: the ELF checks, the probe in a child of its own, and the
-//! operator's validation of a spec. Must not load the module into this process.
+//! Owns the order. What is checked and in which words is the runtime's own: the ELF checks, the probe in a child of its own, the operator's validation of
+//! a spec, and a runtime that makes an instance and ends it. Must not load the module into this process.
+
+mod finding;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,16 +12,22 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use hotbay_api::{Digest, HandlerModule, PoolLimits, Reason, chain};
+use hotbay_api::names::ENTRY_SYMBOL;
+use hotbay_api::{
+    Digest, HandlerModule, HandlerModuleSpec, ModuleSource, OciSource, PoolLimits, Reason, chain, names,
+};
 use hotbay_artifact::check::Aspect;
 use hotbay_artifact::{Host, ModuleFacts, host};
 use hotbay_bay::{Stage, Writer, copy_blob};
 use hotbay_keeper::ProbeOutcome;
-use hotbay_pipeline::{Artifact, Build, Inspected, Refusal, inspect, validate};
+use hotbay_pipeline::{Artifact, Build, Inspected, Refusal, check_schema, inspect, validate};
+use serde_json::{Value, json};
 
 use crate::module;
 use crate::push::too_large;
+use crate::run::trial::{Stop, Trial, trial};
 use crate::run::yaml;
+use finding::{Finding, Told};
 
 /// Which module.
 #[derive(Debug, clap::Args)]
@@ -30,64 +38,75 @@ pub struct Args {
     /// HandlerModules whose routes and config must fit the module.
     #[arg(long = "for", value_name = "YAML")]
     wanted: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 /// How often a probe is begun that does not end in time; a runtime tries for ever.
 const TRIES: usize = 3;
+/// What to do about an instance that does not end well.
+const STOP_REMEDY: &str = "End in `stop` what `create` began: threads, connections, files. What has not ended after 10 s is left behind.";
 
-/// What came of one check.
-enum Finding {
-    Holds(String),
-    Fails(Reason, String),
-    /// What came before failed.
-    NotTried,
-}
-
-/// Prints what came of each check, in the order in which a runtime makes them. The exit code is 0 if all hold.
+/// Prints what came of each check, in the order in which a runtime makes them. The exit code is 0 if all hold; warnings do not count.
 ///
 /// # Errors
-/// When a file cannot be read, or the probe cannot be started.
+/// When a file cannot be read, or the module's processes cannot be started.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { file, wanted } = args;
+    let Args { file, wanted, json } = args;
     let bytes = module::bytes(&file)?;
     let modules = wanted.as_deref().map(modules_in).transpose()?.unwrap_or_default();
-    println!("{}", file.display());
-    let facts = match ModuleFacts::read(&bytes) {
-        Ok(facts) => facts,
-        Err(error) => {
-            told("module", &Finding::Fails(error.reason(), chain(&error)));
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    let mut holds = told("module", &says(&facts));
-    let machine = Host::current();
-    for aspect in Aspect::ALL {
-        holds &= told(name(aspect), &fits(aspect, &facts, &machine));
+    if !json {
+        println!("{}", file.display());
     }
-    holds &= told("size", &size(bytes.len() as u64));
-    holds &= told("probe", &if holds { probe(&bytes)? } else { Finding::NotTried });
-    if !modules.is_empty() {
-        let inspected = inspect(&artifact(&file, bytes));
-        for wanted in &modules {
-            holds &= told(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(wanted, &inspected));
-        }
-    }
+    let mut told = Told::new(json);
+    check(&file, &bytes, &modules, &mut told)?;
+    let holds = told.holds();
+    told.end(json!({"file": file, "digest": Digest::of(&bytes), "hotbay": env!("CARGO_PKG_VERSION")}));
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints a line; whether the check holds.
-fn told(what: &str, finding: &Finding) -> bool {
-    match finding {
-        Finding::Holds(how) => println!("  ok      {what:<10} {how}"),
-        Finding::NotTried => println!("  -       {what:<10} not tried, for what failed"),
-        Finding::Fails(reason, message) => {
-            println!("  FAILED  {what:<10} {reason}: {message}");
-            if let Some(known) = reason.explanation() {
-                println!("                     what to do: {}", known.remedy);
+fn check(file: &Path, bytes: &Bytes, modules: &[HandlerModule], told: &mut Told) -> anyhow::Result<()> {
+    let facts = match ModuleFacts::read(bytes) {
+        Ok(facts) => facts,
+        Err(error) => {
+            told.tell("module", &Finding::fails(error.reason(), chain(&error)));
+            return Ok(());
+        }
+    };
+    told.tell("module", &says(&facts));
+    let machine = Host::current();
+    for aspect in Aspect::ALL {
+        told.tell(name(aspect), &fits(aspect, &facts, &machine));
+    }
+    told.tell("symbols", &symbols(&facts));
+    told.tell("config", &config(&facts));
+    told.tell("size", &size(bytes.len() as u64));
+    let for_what_failed = || Finding::NotTried("for what failed".to_owned());
+    let probed = if told.holds() { probe(bytes)? } else { for_what_failed() };
+    told.tell("probe", &probed);
+    let loads = told.holds();
+    let inspected = inspect(&artifact(file, bytes.clone()));
+    if modules.is_empty() {
+        let plain = plain_module(file, &facts);
+        match validated(&plain, &inspected) {
+            _ if !loads => told.tell("start", &for_what_failed()),
+            Ok(_) => start(&plain, bytes, told)?,
+            Err(refusal) => {
+                let why =
+                    format!("with no routes and no config: {refusal}; name what is to be served with --for");
+                told.tell("start", &Finding::NotTried(why));
             }
         }
     }
-    matches!(finding, Finding::Holds(_))
+    for wanted in modules {
+        let validated = validated(wanted, &inspected);
+        told.tell(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(&validated));
+        if loads && validated.is_ok() {
+            start(wanted, bytes, told)?;
+        }
+    }
+    Ok(())
 }
 
 fn says(facts: &ModuleFacts) -> Finding {
@@ -108,7 +127,7 @@ fn name(aspect: Aspect) -> &'static str {
 
 fn fits(aspect: Aspect, facts: &ModuleFacts, machine: &Host) -> Finding {
     if let Err(error) = aspect.check(facts, machine, &host::library_exists) {
-        return Finding::Fails(error.reason(), error.to_string());
+        return Finding::fails(error.reason(), error.to_string());
     }
     Finding::Holds(match aspect {
         Aspect::Platform => facts.platform.to_string(),
@@ -122,10 +141,37 @@ fn fits(aspect: Aspect, facts: &ModuleFacts, machine: &Host) -> Finding {
     })
 }
 
+/// A runtime loads such a module all the same: its symbols are its own. A tool that loads it otherwise may mix them up.
+fn symbols(facts: &ModuleFacts) -> Finding {
+    let others: Vec<&str> =
+        facts.exports.iter().map(String::as_str).filter(|name| *name != ENTRY_SYMBOL).collect();
+    if others.is_empty() {
+        return Finding::Holds(format!("{ENTRY_SYMBOL} alone"));
+    }
+    Finding::Warns(
+        format!("it exports {} beside {ENTRY_SYMBOL}", others.join(", ")),
+        "Hide them: in C and C++ with -fvisibility=hidden and -Wl,--exclude-libs,ALL, in Rust without #[no_mangle]; `hotbay build` insists on it."
+            .to_owned(),
+    )
+}
+
+/// The schema itself: one that is none would be refused only when somebody gives the module a config.
+fn config(facts: &ModuleFacts) -> Finding {
+    let Some(schema) = &facts.manifest.config_schema else {
+        return Finding::Holds("any: the manifest has no schema".to_owned());
+    };
+    if let Err(refusal) = check_schema(schema) {
+        return Finding::fails(refusal.reason, refusal.message);
+    }
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let names: Vec<&str> = fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str)).collect();
+    Finding::Holds(if names.is_empty() { "by a schema".to_owned() } else { names.join(", ") })
+}
+
 fn size(bytes: u64) -> Finding {
     let limit = PoolLimits::default().max_artifact_size;
     match too_large(bytes) {
-        Some(words) => Finding::Fails(Reason::TooLarge, words),
+        Some(words) => Finding::fails(Reason::TooLarge, words),
         None => Finding::Holds(format!("{bytes} bytes; a pool takes {limit} by default")),
     }
 }
@@ -151,12 +197,30 @@ fn probe(bytes: &[u8]) -> anyhow::Result<Finding> {
     }
     Ok(match outcome {
         ProbeOutcome::Passed => Finding::Holds(format!("loads, in {} ms", begin.elapsed().as_millis())),
-        ProbeOutcome::Refused { reason, message } => Finding::Fails(reason, message),
-        ProbeOutcome::Crashed { message } => Finding::Fails(Reason::ProbeCrashed, message),
-        ProbeOutcome::TimedOut => {
-            Finding::Fails(Reason::ProbeTimeout, "loading it did not end in time".to_owned())
-        }
+        ProbeOutcome::Refused { reason, message } => Finding::fails(reason, message),
+        ProbeOutcome::Crashed { message } => Finding::fails(Reason::ProbeCrashed, message),
+        ProbeOutcome::TimedOut => Finding::fails(Reason::ProbeTimeout, "loading it did not end in time"),
     })
+}
+
+/// Has a runtime of its own make an instance, and end it.
+fn start(wanted: &HandlerModule, bytes: &Bytes, told: &mut Told) -> anyhow::Result<()> {
+    let Trial { started, stopped } = trial(wanted, bytes)?;
+    let serves = started.is_ok();
+    let start = match started {
+        Ok(took) => Finding::Holds(format!("a runtime of its own serves it, in {} ms", took.as_millis())),
+        Err(trouble) => Finding::Fails(trouble),
+    };
+    told.tell("start", &start);
+    if serves {
+        let stop = match stopped {
+            Stop::Ended(took) => Finding::Holds(format!("ends in {} ms", took.as_millis())),
+            Stop::Badly(words) => Finding::Warns(words, STOP_REMEDY.to_owned()),
+            Stop::Crashed(words) => Finding::fails(Reason::Crashed, words),
+        };
+        told.tell("stop", &stop);
+    }
+    Ok(())
 }
 
 fn modules_in(path: &Path) -> anyhow::Result<Vec<HandlerModule>> {
@@ -166,6 +230,16 @@ fn modules_in(path: &Path) -> anyhow::Result<Vec<HandlerModule>> {
     Ok(modules)
 }
 
+/// The module with every default.
+fn plain_module(file: &Path, facts: &ModuleFacts) -> HandlerModule {
+    let reference = file.display().to_string();
+    let source = ModuleSource { oci: Some(OciSource { reference }) };
+    let name = if names::is_dns_label(&facts.manifest.name) { &*facts.manifest.name } else { "module" };
+    let mut module = HandlerModule::new(name, HandlerModuleSpec { source, ..HandlerModuleSpec::default() });
+    module.metadata.namespace = Some(names::LOCAL_NAMESPACE.to_owned());
+    module
+}
+
 /// The file as if it had been pushed alone.
 fn artifact(file: &Path, bytes: Bytes) -> Artifact {
     let digest = Digest::of(&bytes);
@@ -173,12 +247,15 @@ fn artifact(file: &Path, bytes: Bytes) -> Artifact {
     Artifact { reference: file.display().to_string(), digest, builds }
 }
 
-fn spec(wanted: &HandlerModule, inspected: &Result<Inspected, Refusal>) -> Finding {
-    match inspected.clone().and_then(|inspected| validate(&wanted.spec, &inspected)) {
-        Ok(valid) => {
-            let routes: Vec<String> = valid.routes.iter().map(|route| route.path.to_string()).collect();
-            Finding::Holds(format!("routes and config fit: {}", routes.join(", ")))
-        }
-        Err(refusal) => Finding::Fails(refusal.reason, refusal.message),
+/// The routes, if spec and module fit.
+fn validated(wanted: &HandlerModule, inspected: &Result<Inspected, Refusal>) -> Result<Vec<String>, Refusal> {
+    let valid = inspected.clone().and_then(|inspected| validate(&wanted.spec, &inspected))?;
+    Ok(valid.routes.iter().map(|route| route.path.to_string()).collect())
+}
+
+fn spec(validated: &Result<Vec<String>, Refusal>) -> Finding {
+    match validated {
+        Ok(routes) => Finding::Holds(format!("routes and config fit: {}", routes.join(", "))),
+        Err(refusal) => Finding::fails(refusal.reason.clone(), refusal.message.clone()),
     }
 }

@@ -1,25 +1,37 @@
 //! `hotbay dev`: serves a module's project, and builds it again whenever it is saved.
 //!
 //! ```text
-//! sources ──Saves──► cargo build ──► oci layout (what the YAML names) or a folder of drop-ins ──► `hotbay run`
+//! sources ──Saves──► cargo or make ──Build──► `hotbay run`'s control plane ──► bay ──► engine ◄── front ◄── browser, curl
+//!                          └─ what is wrong ──────► follow ◄─ what serves ──────┘            ▲
+//!                                                      └───── Standing ──────────────────────┘
 //! ```
-//! Owns when to build and where the result goes. What does not compile changes nothing: the last build serves on. Must not serve: `run` does, with the
-//! project's own YAML, so that what works here works on a cluster.
+//! Owns when to build, and the way of a build to the control plane: straight, without a file that somebody would have to look for. What does not compile
+//! changes nothing: the last build serves on, and people in browsers see why. Must not serve: `run` does, with the project's own YAML, so that what
+//! works here works on a cluster.
 
+mod follow;
+mod front;
 mod saves;
-mod shelf;
+mod standing;
+mod wanted;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use hotbay_api::Digest;
+use tokio::sync::watch;
 
-use crate::cargo::{Package, Profile};
+use crate::project::{BuildError, Profile, Project, Said};
 use crate::reference::RegistryArgs;
-use crate::run::{self, ServeArgs};
+use crate::run::build::Build;
+use crate::run::{self, Handed, Plan, ServeArgs};
+use follow::{Event, Swap};
 use saves::Saves;
-use shelf::Shelf;
+use standing::Standing;
 
 /// Which project, and where to serve it.
 #[derive(Debug, clap::Args)]
@@ -39,54 +51,109 @@ pub struct Args {
 /// Builds, serves, and builds again until Ctrl-C.
 ///
 /// # Errors
-/// When there is no project, or `hotbay run` cannot begin.
+/// When there is no project, the address is taken, or `hotbay run` cannot begin.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { folder, release, serve, mut registry } = args;
+    let Args { folder, release, serve, registry } = args;
     let log = run::init_logs();
-    let package = Package::open(&folder)?;
-    let shelf = Shelf::new(package.folder(), shelf::private_folder()?);
+    let project = Project::open(&folder)?;
+    let layout = serve.layout()?;
+    // Only the front needs to know it.
+    let engine = run::free_address()?;
+    let (standing, shown) = watch::channel(Standing::default());
+    front::start(serve.listen, engine, shown)?;
+    tracing::info!("http://{} shows how it goes", serve.listen);
+    let (events_tx, events) = mpsc::channel();
+    follow::start(layout.report.clone(), standing, events_tx.clone(), events)?;
+
+    let (builds_tx, builds) = watch::channel(None);
+    let mut saves = Saves::new(&project)?;
     let profile = if release { Profile::Release(None) } else { Profile::Dev };
-    let mut saves = Saves::new(&package)?;
-    let mut workshop = Workshop { package, profile, shelf };
+    let mut workshop =
+        Workshop { project, profile, builds: builds_tx, asked: None, events: events_tx.clone() };
     // Nothing is asked of a runtime before there is something to serve.
-    while !workshop.build() {
-        saves.wait()?;
+    workshop.build(Instant::now());
+    while workshop.asked.is_none() {
+        workshop.build(saves.wait()?);
     }
-    let paths = workshop.shelf.paths();
-    registry.mirrors.extend(workshop.shelf.mirror());
+    let paths = workshop.asked.iter().flatten().cloned().collect();
     let following = move || {
         loop {
-            let unseen = saves.follow(&workshop.package);
-            if !unseen && saves.wait().is_err() {
-                return;
-            }
-            workshop.build();
+            let unseen = saves.follow(&workshop.project);
+            let saved = if unseen { Ok(Instant::now()) } else { saves.wait() };
+            let Ok(saved) = saved else { return };
+            workshop.build(saved);
         }
     };
     std::thread::Builder::new()
         .name("dev".to_owned())
         .spawn(following)
         .context("failed to start a thread")?;
-    run::serve(paths, serve, &registry, &log)
+    let refused = Box::new(move |refused| {
+        // Nobody follows any more: the command ends.
+        let _ = events_tx.send(Event::Refused(refused));
+    });
+    let handed = Some(Handed { builds, refused });
+    run::serve(Plan { paths, serve, behind: Some(engine), layout, registry: &registry, handed }, &log)
 }
 
 /// What is built, how, and where it goes.
 struct Workshop {
-    package: Package,
-    profile: Profile<'static>,
-    shelf: Shelf,
+    project: Project,
+    profile: Profile,
+    builds: watch::Sender<Option<Build>>,
+    /// The YAML that asks for the module, as it was when there was a build for the first time.
+    asked: Option<BTreeSet<PathBuf>>,
+    events: Sender<Event>,
 }
 
 impl Workshop {
-    /// Builds and puts the result where `run` finds it; whether there is one. Says what is wrong.
-    fn build(&mut self) -> bool {
+    /// Builds what was saved at `saved`, and hands it over. Says what is wrong.
+    fn build(&mut self, saved: Instant) {
         let begin = Instant::now();
-        let built = self.package.build(self.profile).and_then(|module| self.shelf.put(&module));
-        match built {
-            Ok(true) => tracing::info!("built, in {:.2} s", begin.elapsed().as_secs_f64()),
-            Ok(false) => tracing::debug!("built, and nothing is new"),
-            Err(ref error) => tracing::warn!("failed: {error:#}"),
-        }
-        built.is_ok()
+        let Self { project, profile, builds, asked, events } = self;
+        let mut result = Ok(());
+        let built = project.build(*profile, &mut |module| {
+            let compiled = begin.elapsed();
+            result = hand_over(project.folder(), module, builds, asked).map(|(digest, is_new)| {
+                // Nobody follows any more: the command ends.
+                let _ = events.send(Event::Built(Swap { digest, is_new, saved, compiled }));
+            });
+        });
+        let Err(error) = built.and_then(|()| result.map_err(BuildError::Other)) else { return };
+        let said = match error {
+            BuildError::Refused { ref said, .. } => said.clone(),
+            BuildError::Other(ref error) => Said { text: format!("{error:#}\n"), place: None },
+        };
+        tracing::warn!("failed: {:#}", anyhow::Error::from(error));
+        let _ = self.events.send(Event::NotBuilt(said));
     }
+}
+
+/// Gives a build to the control plane; which it is, and whether it is another than before.
+fn hand_over(
+    project: &Path,
+    module: &Path,
+    builds: &watch::Sender<Option<Build>>,
+    asked: &mut Option<BTreeSet<PathBuf>>,
+) -> anyhow::Result<(Digest, bool)> {
+    let (bytes, facts) = crate::module::read(module)?;
+    let wanted = wanted::wanted(project, &facts.manifest.name)?;
+    let (repository, files) =
+        wanted.map_or((None, BTreeSet::new()), |wanted| (Some(wanted.repository), wanted.files));
+    if let Some(asked) = asked {
+        // `run` was told once which files to follow.
+        ensure!(
+            files.is_empty() == asked.is_empty() && files.is_subset(asked),
+            "other YAML files ask for the module than when this began; end it and begin again"
+        );
+    }
+    let build = Build { repository, path: module.to_owned(), digest: Digest::of(&bytes), bytes };
+    let digest = build.digest;
+    let is_new = builds.send_if_modified(|newest| {
+        let is_new = newest.as_ref() != Some(&build);
+        *newest = Some(build);
+        is_new
+    });
+    asked.get_or_insert(files);
+    Ok((digest, is_new))
 }

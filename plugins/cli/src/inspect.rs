@@ -80,7 +80,8 @@ fn describe(bytes: &[u8], facts: &ModuleFacts) -> String {
     line("glibc", facts.min_glibc.map_or_else(|| "any".to_owned(), |version| format!("{version} or newer")));
     for handler in &facts.manifest.handlers {
         let methods = if handler.methods.is_empty() { "*".to_owned() } else { handler.methods.join("|") };
-        line("handler", format!("{} {methods} {}", handler.name, handler.path));
+        let kind = if handler.blocking { " (blocking)" } else { "" };
+        line("handler", format!("{} {methods} {}{kind}", handler.name, handler.path));
     }
     if let Some(schema) = &facts.manifest.config_schema {
         line("config", schema.to_string());

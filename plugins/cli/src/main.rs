@@ -2,8 +2,8 @@
 //!
 //! Owns the command line. Each command is a module of its own.
 
+mod ansi;
 mod build;
-mod cargo;
 mod check;
 mod dev;
 mod explain;
@@ -11,6 +11,7 @@ mod failure;
 mod inspect;
 mod module;
 mod new;
+mod project;
 mod push;
 mod reference;
 mod run;
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::New(args) => new::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Build(args) => build::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => build::run(args),
         Command::Dev(args) => dev::run(args),
         Command::Run(args) => run::run(args),
         Command::Push(args) => push::run(args).map(|()| ExitCode::SUCCESS),

@@ -3,9 +3,11 @@
 //! Owns what is checked before anything travels. A file that no runtime can load is refused, where its author sees it; there is no switch
 //! to push it all the same. What some runtime may load is pushed, and a warning says which would not.
 
-use std::path::PathBuf;
+mod origin;
 
-use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use hotbay_api::{Platform, PoolLimits, Reason};
 use hotbay_artifact::oci::{Annotations, Form, annotation};
@@ -18,7 +20,7 @@ use crate::reference::RegistryArgs;
 /// What to push, and where.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The modules, one for each platform; several become an index.
+    /// The modules, one for each platform, or the folder of them that `hotbay build --platform` made; several become an index.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Where to, with a tag: `registry.example.com/hello:1.0`, or `oci:DIR:NAME` for an image layout.
@@ -27,6 +29,9 @@ pub struct Args {
     /// The form of the artifact.
     #[arg(long, value_enum, default_value_t = FormArg::Artifact)]
     form: FormArg,
+    /// An annotation of the artifact, instead of what git and the module say; without a value: none. May be given several times.
+    #[arg(long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<String>,
     /// Speak plain HTTP with the reference's registry.
     #[arg(long)]
     plain_http: bool,
@@ -47,9 +52,14 @@ enum FormArg {
 /// # Errors
 /// When a file is no module, or the registry refuses.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Args { files, to, form, plain_http, registry } = args;
-    let mut builds = Vec::with_capacity(files.len());
-    let mut annotations = Annotations::new();
+    let Args { files, to, form, annotations: asked, plain_http, registry } = args;
+    let files = modules_in(&files)?;
+    let mut builds: Vec<PlatformBuild> = Vec::with_capacity(files.len());
+    let mut annotations =
+        match files.first().and_then(|file| file.canonicalize().ok()?.parent().map(Path::to_owned)) {
+            Some(folder) => origin::annotations(&folder)?,
+            None => Annotations::new(),
+        };
     for file in &files {
         let (bytes, facts) = module::read_servable(file)?;
         let build = PlatformBuild { platform: facts.platform.clone(), bytes };
@@ -58,8 +68,17 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         annotations.insert(annotation::TITLE.to_owned(), format!("{}.so", facts.manifest.name));
         annotations.insert(annotation::VERSION.to_owned(), facts.manifest.version);
+        ensure!(
+            builds.iter().all(|other| other.platform != build.platform),
+            "{} is a second build for {}; push one for each platform",
+            file.display(),
+            build.platform
+        );
         builds.push(build);
     }
+    // In one order, so that the order in which they are named changes no digest.
+    builds.sort_by_key(|build| build.platform.to_string());
+    annotate(&mut annotations, &asked)?;
     let form = match form {
         FormArg::Artifact => Form::Artifact,
         FormArg::Image => Form::Image,
@@ -68,6 +87,57 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let pushed = crate::run::runtime()?.block_on(client.push(&to, &builds, form, &annotations));
     let digest = pushed.with_context(|| format!("failed to push {to}"))?;
     println!("{to}@{digest}");
+    Ok(())
+}
+
+/// The files; for a folder the modules in it and in the folders there, one for each platform.
+fn modules_in(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut found = objects(path)?;
+        for folder in children(path)?.into_iter().filter(|child| child.is_dir()) {
+            found.extend(objects(&folder)?);
+        }
+        ensure!(
+            !found.is_empty(),
+            "there is no .so in {}; `hotbay build --platform …` makes them",
+            path.display()
+        );
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+fn objects(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let is_object =
+        |path: &PathBuf| path.is_file() && path.extension().is_some_and(|extension| extension == "so");
+    Ok(children(folder)?.into_iter().filter(is_object).collect())
+}
+
+fn children(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let read = std::fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = read.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// What is asked for goes before what was found out.
+fn annotate(annotations: &mut Annotations, asked: &[String]) -> anyhow::Result<()> {
+    for text in asked {
+        let (key, value) = text
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty())
+            .with_context(|| format!("--annotation {text:?} is not KEY=VALUE"))?;
+        if value.is_empty() {
+            annotations.remove(key);
+        } else {
+            annotations.insert(key.to_owned(), value.to_owned());
+        }
+    }
     Ok(())
 }
 

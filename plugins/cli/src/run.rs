@@ -6,22 +6,24 @@
 //!
 //! Owns the life of the whole: start, Ctrl-C, exit code. Must not decide about modules: `plane` does, by the pipeline that the operator uses too.
 
+pub(crate) mod build;
 mod desired;
 mod keeper;
 mod plane;
+pub(crate) mod trial;
 pub(crate) mod yaml;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hotbay_api::LocalReport;
+use hotbay_api::{LocalReport, Trouble};
 use hotbay_bay::Writer;
 use hotbay_logs::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::reference::RegistryArgs;
 
@@ -45,7 +47,7 @@ pub struct Args {
 pub struct ServeArgs {
     /// Where to serve.
     #[arg(long, env = "HOTBAY_LISTEN", default_value = "127.0.0.1:8880")]
-    listen: SocketAddr,
+    pub listen: SocketAddr,
     /// Where the keeper's /healthz and /readyz answer.
     #[arg(long, env = "HOTBAY_HEALTH_LISTEN")]
     health_listen: Option<SocketAddr>,
@@ -58,10 +60,36 @@ pub struct ServeArgs {
 }
 
 /// The folders and files of one run.
-struct Layout {
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
     state: PathBuf,
     bay: PathBuf,
-    report: PathBuf,
+    /// What the keeper says of its entries.
+    pub report: PathBuf,
+}
+
+/// All that a run needs to know.
+pub(crate) struct Plan<'a> {
+    /// What to serve.
+    pub paths: Vec<PathBuf>,
+    /// Where.
+    pub serve: ServeArgs,
+    /// Where the engine serves; somebody else listens at the address that people know.
+    pub behind: Option<SocketAddr>,
+    /// See [`ServeArgs::layout`].
+    pub layout: Layout,
+    /// How references are looked up.
+    pub registry: &'a RegistryArgs,
+    /// What is not in any file.
+    pub handed: Option<Handed>,
+}
+
+/// What `hotbay dev` and a run have to say to each other.
+pub(crate) struct Handed {
+    /// The newest build.
+    pub builds: watch::Receiver<Option<build::Build>>,
+    /// Is told what the control plane refuses, whenever it has looked.
+    pub refused: Box<dyn Fn(Vec<Trouble>)>,
 }
 
 /// Serves until Ctrl-C, SIGTERM, or the keeper's end.
@@ -71,7 +99,8 @@ struct Layout {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log = init_logs();
     let Args { paths, serve, registry } = args;
-    self::serve(paths, serve, &registry, &log)
+    let layout = serve.layout()?;
+    self::serve(Plan { paths, serve, behind: None, layout, registry: &registry, handed: None }, &log)
 }
 
 /// One line an event is for people, wherever standard error goes. Children inherit the choice as a flag, see `keeper`.
@@ -87,13 +116,9 @@ pub(crate) fn init_logs() -> Level {
 ///
 /// # Errors
 /// As for [`run`].
-pub(crate) fn serve(
-    paths: Vec<PathBuf>,
-    args: ServeArgs,
-    registry: &RegistryArgs,
-    log: &Level,
-) -> anyhow::Result<ExitCode> {
-    let ServeArgs { listen, health_listen, admin_listen, state } = args;
+pub(crate) fn serve(plan: Plan<'_>, log: &Level) -> anyhow::Result<ExitCode> {
+    let Plan { paths, serve, behind, layout, registry, handed } = plan;
+    let ServeArgs { listen, health_listen, admin_listen, state: _ } = serve;
     for path in &paths {
         anyhow::ensure!(
             path.exists(),
@@ -101,7 +126,6 @@ pub(crate) fn serve(
             path.display()
         );
     }
-    let layout = Layout::new(state, listen)?;
     let lock = layout.lock()?;
     // What the last run's keeper said is not said by ours.
     match std::fs::remove_file(&layout.report) {
@@ -118,7 +142,8 @@ pub(crate) fn serve(
     let client = registry.client(None)?;
     let layouts = registry.layouts()?;
     let code = runtime()?.block_on(async {
-        let mut keeper = keeper::Keeper::spawn(&layout, listen, health_listen, admin_listen)?;
+        let mut keeper =
+            keeper::Keeper::spawn(&layout, behind.unwrap_or(listen), health_listen, admin_listen)?;
         let (desired_tx, desired) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("desired".to_owned())
@@ -131,7 +156,7 @@ pub(crate) fn serve(
         let mut log_less = signal(SignalKind::user_defined2())?;
         // The terminal was closed; who started us with nohup does not mind.
         let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
-        let mut plane = std::pin::pin!(plane.run(desired));
+        let mut plane = std::pin::pin!(plane.run(desired, handed));
         let mut serves = std::pin::pin!(serves(&layout.report));
         let mut told = false;
         loop {
@@ -159,6 +184,15 @@ pub(crate) fn serve(
     });
     drop(lock);
     code
+}
+
+/// An address of this machine alone that nobody listens at.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.context("failed to find a free port")
 }
 
 /// Whether SIGHUP was ignored when we were started: a handler of ours would undo that.
@@ -196,6 +230,16 @@ async fn serves(report: &Path) {
 /// When the system refuses.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")
+}
+
+impl ServeArgs {
+    /// The folders of a run with these arguments, made if they are not there.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn layout(&self) -> anyhow::Result<Layout> {
+        Layout::new(self.state.clone(), self.listen)
+    }
 }
 
 impl Layout {

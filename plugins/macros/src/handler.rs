@@ -2,16 +2,22 @@
 
 use hotbay_api::{PathTemplate, Route};
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, FnArg, GenericParam, Ident, ItemFn, LitStr, Result, ReturnType, Signature, Token};
+use syn::{Error, FnArg, GenericParam, Ident, ItemFn, LitStr, Result, Safety, Signature, Token, Type};
+
+mod glue;
+
+/// As many arguments as the SDK can call in a test.
+const MAX_ARGUMENTS: usize = 12;
 
 /// What the author wrote in the parentheses.
 struct Arguments {
     /// Empty means every method.
     methods: Vec<Ident>,
     path: LitStr,
+    blocking: bool,
 }
 
 impl Parse for Arguments {
@@ -26,12 +32,37 @@ impl Parse for Arguments {
         }
         input.parse::<Token![,]>().map_err(usage)?;
         let path = input.parse().map_err(usage)?;
-        input.parse::<Option<Token![,]>>()?;
-        if !input.is_empty() {
-            return Err(usage(input.error("")));
-        }
-        Ok(Self { methods: methods_of(methods)?, path })
+        let blocking = Self::parse_blocking(input)?;
+        Ok(Self { methods: methods_of(methods)?, path, blocking })
     }
+}
+
+impl Arguments {
+    fn parse_blocking(input: ParseStream<'_>) -> Result<bool> {
+        let mut blocking = false;
+        while !input.is_empty() {
+            input.parse::<Token![,]>().map_err(|error| after_path(&error))?;
+            if input.is_empty() {
+                break;
+            }
+            let word = input.call(Ident::parse_any).map_err(|error| after_path(&error))?;
+            if word != "blocking" {
+                return Err(after_path(&Error::new(word.span(), "")));
+            }
+            if blocking {
+                return Err(Error::new(word.span(), "blocking is said twice"));
+            }
+            blocking = true;
+        }
+        Ok(blocking)
+    }
+}
+
+fn after_path(error: &Error) -> Error {
+    Error::new(
+        error.span(),
+        "only `blocking` may follow the method and the path: #[handler(GET, \"/hello\", blocking)]",
+    )
 }
 
 /// The name of the constant beside a handler.
@@ -50,23 +81,28 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     Ok(quote! { #item #constant })
 }
 
-fn constant_for(function: &ItemFn, Arguments { methods, path }: &Arguments) -> Result<TokenStream> {
+fn constant_for(function: &ItemFn, arguments: &Arguments) -> Result<TokenStream> {
+    let Arguments { methods, path, blocking } = arguments;
     check_path(path)?;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     let (constant, name) = (constant(ident), ident.unraw().to_string());
     let methods = methods.iter().map(ToString::to_string);
-    // Errors about the function's type shall point at its name, not at the attribute.
-    let call = if function.sig.asyncness.is_some() {
-        quote_spanned! { ident.span() => Call::Future(|__hotbay_request| ::std::boxed::Box::pin(#ident(__hotbay_request))) }
-    } else {
-        quote_spanned! { ident.span() => Call::Plain(#ident) }
-    };
+    let arguments = glue::arguments(&function.sig);
+    let call = glue::call(&function.sig);
     Ok(quote! {
         #[doc(hidden)]
-        #[allow(non_upper_case_globals)]
+        #[allow(non_upper_case_globals, clippy::let_unit_value, clippy::unit_arg)]
         #visibility const #constant: ::hotbay_sdk::__private::Handler = {
-            use ::hotbay_sdk::__private::Call;
-            ::hotbay_sdk::__private::Handler { name: #name, methods: &[#(#methods),*], path: #path, call: #call }
+            const __HOTBAY_ARGUMENTS: &[::hotbay_sdk::__private::Argument] = &[#(#arguments),*];
+            ::hotbay_sdk::__private::Handler {
+                name: #name,
+                methods: &[#(#methods),*],
+                path: #path,
+                call: ::hotbay_sdk::__private::Call::#call,
+                body: ::hotbay_sdk::__private::Argument::body(__HOTBAY_ARGUMENTS),
+                blocking: #blocking,
+                arguments: __HOTBAY_ARGUMENTS,
+            }
         };
     })
 }
@@ -103,24 +139,43 @@ fn check_path(path: &LitStr) -> Result<()> {
 /// What the compiler would say as well, but about code that the author did not write.
 fn check_signature(signature: &Signature) -> Result<()> {
     let ident = &signature.ident;
-    let refuse = |why: &str| {
-        Err(Error::new(ident.span(), format!("a handler {why}: fn {ident}(request: Request) -> Response")))
+    let refuse = |span, why: &str| {
+        Err(Error::new(span, format!("a handler {why}: fn {ident}(request: Request) -> Response")))
     };
     if !ident.to_string().is_ascii() {
-        return refuse("has a name in ASCII, because it stands in the manifest");
+        return refuse(ident.span(), "has a name in ASCII, because it stands in the manifest");
     }
     if signature.generics.params.iter().any(|param| !matches!(param, GenericParam::Lifetime(_))) {
-        return refuse("has no type parameters, because nobody chooses them");
+        return refuse(ident.span(), "has no type parameters, because nobody chooses them");
     }
-    if signature.abi.is_some() {
-        return refuse("is a Rust function");
+    if signature.abi.is_some()
+        || matches!(signature.safety, Safety::Unsafe(_))
+        || signature.variadic.is_some()
+    {
+        return refuse(ident.span(), "is a safe Rust function");
     }
-    let takes_one = matches!(signature.inputs.iter().collect::<Vec<_>>()[..], [FnArg::Typed(_)]);
-    if !takes_one {
-        return refuse("takes the request and nothing else (state comes from request.state())");
+    for argument in &signature.inputs {
+        match argument {
+            FnArg::Receiver(me) => {
+                return refuse(
+                    me.self_token.span,
+                    "is a function and no method; take the module's state as &T instead of self",
+                );
+            }
+            FnArg::Typed(typed) if matches!(*typed.ty, Type::ImplTrait(_)) => {
+                return refuse(
+                    ident.span(),
+                    "says of which type its arguments are, because nobody else does",
+                );
+            }
+            FnArg::Typed(_) => {}
+        }
     }
-    if matches!(signature.output, ReturnType::Default) {
-        return refuse("returns a Response");
+    if signature.inputs.len() > MAX_ARGUMENTS {
+        let why = format!(
+            "takes at most {MAX_ARGUMENTS} arguments; put some into a type of your own that implements FromRequest"
+        );
+        return refuse(ident.span(), &why);
     }
     Ok(())
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, Ident, Path, Result, Token, bracketed};
+use syn::spanned::Spanned as _;
+use syn::{Error, Expr, Ident, Path, Result, Token, Type, bracketed};
 
 use crate::handler;
 
@@ -20,14 +21,24 @@ type Paths = Punctuated<Path, Token![,]>;
 #[derive(Default)]
 struct Module {
     handlers: Option<Paths>,
+    config: Option<Type>,
     config_schema: Option<Expr>,
-    create: Option<Create>,
+    create: Option<Hook>,
+    stop: Option<Hook>,
     abi_minor: Option<Expr>,
 }
 
-struct Create {
+/// A function that is called once in an instance's life.
+struct Hook {
     is_async: bool,
     function: Path,
+}
+
+impl Parse for Hook {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let is_async = input.parse::<Option<Token![async]>>()?.is_some();
+        Ok(Self { is_async, function: input.parse()? })
+    }
 }
 
 impl Parse for Module {
@@ -57,15 +68,16 @@ impl Module {
                 bracketed!(list in input);
                 once(&mut self.handlers, &key, Paths::parse_terminated(&list)?)
             }
+            "config" => once(&mut self.config, &key, input.parse()?),
             "config_schema" => once(&mut self.config_schema, &key, input.parse()?),
-            "create" => {
-                let is_async = input.parse::<Option<Token![async]>>()?.is_some();
-                once(&mut self.create, &key, Create { is_async, function: input.parse()? })
-            }
+            "create" => once(&mut self.create, &key, input.parse()?),
+            "stop" => once(&mut self.stop, &key, input.parse()?),
             "abi_minor" => once(&mut self.abi_minor, &key, input.parse()?),
             _ => Err(Error::new(
                 key.span(),
-                format!("module! knows handlers, config_schema, create and abi_minor, not {key}"),
+                format!(
+                    "module! knows handlers, config, config_schema, create, stop and abi_minor, not {key}"
+                ),
             )),
         }
     }
@@ -79,23 +91,12 @@ fn once<T>(slot: &mut Option<T>, key: &Ident, value: T) -> Result<()> {
 }
 
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
-    let Module { handlers, config_schema, create, abi_minor } = syn::parse2(input)?;
+    let Module { handlers, config, config_schema, create, stop, abi_minor } = syn::parse2(input)?;
     let handlers = constants(&handlers.unwrap_or_default())?;
-    let schema = match config_schema {
-        Some(schema) => quote! { ::core::option::Option::Some(#schema) },
-        None => quote! { ::core::option::Option::None },
-    };
-    let create = match create {
-        None => quote! { Nothing },
-        Some(Create { is_async: false, function }) => {
-            quote! { Plain(|__hotbay_config| ::hotbay_sdk::__private::erase(#function(__hotbay_config))) }
-        }
-        Some(Create { is_async: true, function }) => quote! {
-            Future(|__hotbay_config| ::std::boxed::Box::pin(async move {
-                ::hotbay_sdk::__private::erase(#function(__hotbay_config).await)
-            }))
-        },
-    };
+    let check = check_of(config.as_ref());
+    let config = config_of(config, config_schema)?;
+    let create = create.map_or_else(|| quote! { Nothing }, create_of);
+    let stop = stop.map_or_else(|| quote! { Nothing }, stop_of);
     let abi_minor = abi_minor
         .map_or_else(|| quote! { ::hotbay_sdk::__private::abi::ABI_MINOR }, |minor| quote! { #minor });
     Ok(quote! {
@@ -106,13 +107,15 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
             impl ::hotbay_sdk::__private::Define for __HotbayModule {
                 const HANDLERS: &'static [::hotbay_sdk::__private::Handler] = &[#(#handlers),*];
                 const CREATE: ::hotbay_sdk::__private::Create = ::hotbay_sdk::__private::Create::#create;
+                #check
+                const STOP: ::hotbay_sdk::__private::Stop = ::hotbay_sdk::__private::Stop::#stop;
                 const UNWINDS: bool = ::core::cfg!(panic = "unwind");
             }
             const __HOTBAY_MANIFEST: ::hotbay_sdk::__private::Manifest<'static> = ::hotbay_sdk::__private::Manifest {
                 name: ::core::env!("CARGO_PKG_NAME"),
                 version: ::core::env!("CARGO_PKG_VERSION"),
                 handlers: <__HotbayModule as ::hotbay_sdk::__private::Define>::HANDLERS,
-                config_schema: #schema,
+                config: #config,
             };
             #[used]
             #[cfg_attr(target_os = "linux", unsafe(link_section = ".note.hotbay"))]
@@ -132,6 +135,70 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
             }
         };
     })
+}
+
+fn create_of(Hook { is_async, function }: Hook) -> TokenStream {
+    // Errors about the function shall point at its name.
+    let span = function.span();
+    let call = quote_spanned! { span => ::hotbay_sdk::__private::create };
+    let erase = quote_spanned! { span => ::hotbay_sdk::__private::erase };
+    if is_async {
+        quote! {
+            Future(|__hotbay_config| ::std::boxed::Box::pin(async move {
+                match #call(#function, &__hotbay_config) {
+                    ::core::result::Result::Ok(making) => #erase(making.await),
+                    ::core::result::Result::Err(unmade) => ::core::result::Result::Err(unmade),
+                }
+            }))
+        }
+    } else {
+        quote! { Plain(|__hotbay_config| #call(#function, __hotbay_config).and_then(|made| #erase(made))) }
+    }
+}
+
+fn stop_of(Hook { is_async, function }: Hook) -> TokenStream {
+    let span = function.span();
+    let call = quote_spanned! { span => ::hotbay_sdk::__private::stop };
+    let stopped = quote_spanned! { span => ::hotbay_sdk::__private::stopped };
+    if is_async {
+        quote! {
+            Future(|__hotbay_shared| ::std::boxed::Box::pin(async move {
+                match #call(#function, &__hotbay_shared) {
+                    ::core::result::Result::Ok(stopping) => #stopped(stopping.await),
+                    ::core::result::Result::Err(words) => ::core::result::Result::Err(words),
+                }
+            }))
+        }
+    } else {
+        quote! { Plain(|__hotbay_shared| #call(#function, __hotbay_shared).and_then(|end| #stopped(end))) }
+    }
+}
+
+/// A config that does not fit its type is refused, whether or not `create` reads it.
+fn check_of(config: Option<&Type>) -> Option<TokenStream> {
+    config.map(|config| {
+        let check = quote_spanned! { config.span() => ::hotbay_sdk::__private::check::<#config> };
+        quote! {
+            const CHECK: ::core::option::Option<::hotbay_sdk::__private::Check> = ::core::option::Option::Some(#check);
+        }
+    })
+}
+
+/// Where the schema comes from: a type, or a text.
+fn config_of(config: Option<Type>, schema: Option<Expr>) -> Result<TokenStream> {
+    let variant = match (config, schema) {
+        (None, None) => quote! { Absent },
+        (None, Some(schema)) => quote! { Text(#schema) },
+        (Some(config), None) => {
+            // Errors about the type shall point at it.
+            let span = config.span();
+            quote_spanned! { span => Type(<#config as ::hotbay_sdk::ModuleConfig>::SCHEMA) }
+        }
+        (Some(_), Some(schema)) => {
+            return Err(Error::new(schema.span(), "config has a schema of its own; leave out config_schema"));
+        }
+    };
+    Ok(quote! { ::hotbay_sdk::__private::ConfigSchema::#variant })
 }
 
 /// `users::get` becomes `users::__hotbay_handler_get`.

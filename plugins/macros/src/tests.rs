@@ -32,7 +32,28 @@ fn a_handler_keeps_its_function_and_gets_a_constant_beside_it() {
         assert!(expanded.contains(part), "{expanded} must have {part}");
     }
     let any = handler::expand(quote!(ANY, "/"), function()).unwrap().to_string();
-    assert!(any.contains("methods : & []"), "{any}");
+    assert!(any.contains("methods : & []") && any.contains("blocking : false"), "{any}");
+    let blocking = handler::expand(quote!(GET, "/", blocking,), function()).unwrap().to_string();
+    assert!(blocking.contains("blocking : true"), "{blocking}");
+}
+
+#[test]
+fn arguments_are_made_in_their_order_and_lifetimes_are_left_to_the_compiler() {
+    let item = quote! { fn seat<'a>(Path(id): Path<u32>, state: State<'a, Seats>, name: &'static Name) -> String { todo() } };
+    let expanded = handler::expand(quote!(GET, "/"), item.clone()).unwrap().to_string();
+    for part in [
+        "Argument :: of :: < Path < u32 > > ()",
+        "Argument :: of :: < State < '_ , Seats > > ()",
+        "Argument :: of :: < & 'static Name > ()",
+        "Call :: Plain (| __hotbay_request |",
+        // What is passed on stands alone, so that an error is at the type and not at the whole call.
+        "let __hotbay_returned = seat (__hotbay_0 , __hotbay_1 , __hotbay_2) ;",
+        "IntoResponse :: into_response (__hotbay_returned)",
+    ] {
+        assert!(expanded.contains(part), "{expanded} must have {part}");
+    }
+    let expanded = handler::expand(quote!(GET, "/"), quote! { async #item }).unwrap().to_string();
+    assert!(expanded.contains("Call :: Future") && expanded.contains("__hotbay_2) . await"), "{expanded}");
 }
 
 #[test]
@@ -44,20 +65,25 @@ fn methods_and_paths_that_cannot_be_routed_are_refused() {
     refuses(quote!(GET, "/a{b}"), function(), "a parameter must be a whole segment");
     refuses(quote!("/hello"), function(), "write a method and a path");
     refuses(quote!(GET), function(), "write a method and a path");
-    refuses(quote!(GET, "/hello", 5), function(), "write a method and a path");
+    refuses(quote!(GET, "/hello", 5), function(), "only `blocking` may follow");
+    refuses(quote!(GET, "/hello" blocking), function(), "only `blocking` may follow");
+    refuses(quote!(GET, "/hello", async), function(), "only `blocking` may follow");
+    refuses(quote!(GET, "/hello", blocking, blocking), function(), "blocking is said twice");
 }
 
 #[test]
 fn functions_that_cannot_be_called_are_refused() {
     let refuses = |item, expected| refuses(quote!(GET, "/"), item, expected);
-    refuses(quote! { fn hello() -> Response { todo() } }, "takes the request and nothing else");
-    refuses(
-        quote! { fn hello(a: Request, b: u8) -> Response { todo() } },
-        "takes the request and nothing else",
-    );
-    refuses(quote! { fn hello(request: Request) {} }, "returns a Response");
     refuses(quote! { fn hello<T>(request: Request) -> Response { todo() } }, "no type parameters");
-    refuses(quote! { extern "C" fn hello(request: Request) -> Response { todo() } }, "is a Rust function");
+    refuses(
+        quote! { extern "C" fn hello(request: Request) -> Response { todo() } },
+        "is a safe Rust function",
+    );
+    refuses(quote! { unsafe fn hello(request: Request) -> Response { todo() } }, "is a safe Rust function");
+    refuses(quote! { fn hello(&self, request: Request) -> Response { todo() } }, "no method");
+    refuses(quote! { fn hello(request: impl Sized) -> Response { todo() } }, "says of which type");
+    let thirteen = (0..13).map(|index| quote::format_ident!("a{index}"));
+    refuses(quote! { fn hello(#(#thirteen: u8),*) -> Response { todo() } }, "takes at most 12 arguments");
     refuses(quote! { struct Hello; }, "belongs on a function");
 }
 
@@ -65,7 +91,16 @@ fn functions_that_cannot_be_called_are_refused() {
 fn a_module_names_the_constants_of_its_handlers() {
     let expanded = module::expand(quote!(list, users::get)).unwrap().to_string();
     assert!(expanded.contains("[__hotbay_handler_list , users :: __hotbay_handler_get]"), "{expanded}");
-    assert!(expanded.contains("Create :: Nothing"), "{expanded}");
+    assert!(expanded.contains("Create :: Nothing") && expanded.contains("Stop :: Nothing"), "{expanded}");
+}
+
+#[test]
+fn hooks_are_plain_or_async() {
+    let expand = |input| module::expand(input).unwrap().to_string();
+    let plain = expand(quote!(handlers: [get], create: make, stop: end));
+    assert!(plain.contains("Create :: Plain") && plain.contains("Stop :: Plain"), "{plain}");
+    let later = expand(quote!(handlers: [get], create: async make, stop: async db::end));
+    assert!(later.contains("Create :: Future") && later.contains("Stop :: Future"), "{later}");
 }
 
 #[test]
@@ -78,5 +113,6 @@ fn modules_that_are_not_whole_are_refused() {
     refuses(quote!(handlers: []), "1 to 64 handlers");
     refuses(quote!(get, users::get), "two handlers are called get");
     refuses(quote!(handlers: [get], handlers: [get]), "handlers is given twice");
+    refuses(quote!(handlers: [get], stop: end, stop: end), "stop is given twice");
     refuses(quote!(handlers: [get], schema: "{}"), "not schema");
 }

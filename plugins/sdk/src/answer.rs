@@ -3,12 +3,19 @@
 //! Owns which body is copied, which is given away and how it is freed. Must not decide what is answered.
 
 use std::ffi::c_void;
+use std::pin::Pin;
 use std::ptr;
 
-use hotbay_abi::{Buf, ERR, Handle, Header, LIMIT, RESP_COPY, Rc, Str, size_of_table};
+use bytes::Bytes;
+use hotbay_abi::{
+    Buf, DENIED, EOF, ERR, Handle, Header, LIMIT, READY, RESP_COPY, RESP_STREAM, RESP_UPGRADE, Rc, Str,
+    WRITE_COPY, size_of_table,
+};
 
-use crate::host;
-use crate::response::{Body, Response};
+use crate::body::{Kind, Source};
+use crate::outgoing::{First, Outgoing};
+use crate::upgrade::{Running, Upgraded};
+use crate::{Response, host};
 
 /// Up to here the host's copy is cheaper than a boxed owner and its release.
 const COPY_MAX: usize = 4096;
@@ -18,38 +25,127 @@ const FEW_HEADERS: usize = 8;
 
 const NO_HEADER: Header = Header { name: Str::ABSENT, value: Str::ABSENT };
 
-/// Answers the call; a refusal is told to the host in words, because it makes a 500 of it.
-pub(crate) fn send(call: Handle, mut response: Response) -> Rc {
-    let body = response.take_body();
-    let mut few = [NO_HEADER; FEW_HEADERS];
-    let mut many = Vec::new();
-    let headers = header_views(&response, &mut few, &mut many);
-    let mut table = hotbay_abi::Response {
-        size: size_of_table::<hotbay_abi::Response>(),
-        flags: 0,
-        status: response.status_code(),
-        pad: 0,
-        n_headers: u32::try_from(headers.len()).unwrap_or(u32::MAX),
-        headers: headers.as_ptr(),
-        body: lent(&[]),
-    };
-    let rc = match body {
-        Body::Static(bytes) => respond(call, &mut table, 0, lent(bytes)),
-        Body::Owned(bytes) if bytes.len() <= COPY_MAX => respond(call, &mut table, RESP_COPY, lent(&bytes)),
-        Body::Owned(bytes) => respond(call, &mut table, 0, given(bytes)),
-    };
-    if rc == ERR || rc == LIMIT {
-        let why = if rc == LIMIT { "too many or too large headers" } else { "malformed" };
-        let (status, count) = (response.status_code(), headers.len());
-        host::fail(call, &format!("the host refused the answer ({why}): status {status}, {count} headers"));
-    }
-    rc
+/// How far an answer is.
+pub(crate) enum Sent {
+    /// As far as it will ever be: what the host is told.
+    Over(Rc),
+    /// Its head is sent, and perhaps a first piece.
+    Stream(Pin<Box<dyn Source>>, Outgoing),
+    /// Its head is sent, and something else follows.
+    Upgrade(Running),
 }
 
-fn respond(call: Handle, table: &mut hotbay_abi::Response, flags: u32, body: Buf) -> Rc {
-    table.flags = flags;
-    table.body = body;
-    host::respond(call, table)
+/// Answers the call; a refusal is told to the host in words, because it makes a 500 of it.
+#[inline]
+pub(crate) fn send(call: Handle, mut response: Response) -> Sent {
+    let body = response.take_body().into_kind();
+    // Filled where they are needed: few answers need room for many.
+    let (one, mut few, mut many);
+    let headers = match response.only_content_type() {
+        Some(value) => {
+            one = [Header { name: Str::new(b"content-type"), value: Str::new(value.as_bytes()) }];
+            &one[..]
+        }
+        None => {
+            (few, many) = ([NO_HEADER; FEW_HEADERS], Vec::new());
+            header_views(&response, &mut few, &mut many)
+        }
+    };
+    let mut head = Head::new(call, response.status_code(), headers);
+    match body {
+        Kind::Static(bytes) => Sent::Over(head.respond(0, lent(bytes))),
+        Kind::Owned(bytes) if bytes.len() <= COPY_MAX => Sent::Over(head.respond(RESP_COPY, lent(&bytes))),
+        Kind::Owned(bytes) => Sent::Over(head.respond(0, given(bytes))),
+        Kind::Shared(bytes) => Sent::Over(head.respond_bytes(0, bytes)),
+        Kind::Stream(mut source) => match head.respond_stream(First::of(call, source.as_mut())) {
+            Ok(outgoing) => Sent::Stream(source, outgoing),
+            Err(rc) => Sent::Over(rc),
+        },
+        Kind::Upgrade(accepted) => match head.respond_upgrade() {
+            READY => Sent::Upgrade((accepted.run)(Upgraded::new(accepted.link))),
+            rc => Sent::Over(rc),
+        },
+    }
+}
+
+/// The head of an answer, ready to go.
+pub(crate) struct Head {
+    call: Handle,
+    table: hotbay_abi::Response,
+}
+
+impl Head {
+    /// `headers` must live until one of the others was called, which is what they take `self` for.
+    #[inline]
+    pub fn new(call: Handle, status: u16, headers: &[Header]) -> Self {
+        let table = hotbay_abi::Response {
+            size: size_of_table::<hotbay_abi::Response>(),
+            flags: 0,
+            status,
+            pad: 0,
+            n_headers: u32::try_from(headers.len()).unwrap_or(u32::MAX),
+            headers: headers.as_ptr(),
+            body: lent(b""),
+        };
+        Self { call, table }
+    }
+
+    /// The answer is whole, or a stream begins with these bytes.
+    pub fn respond_bytes(&mut self, flags: u32, bytes: Bytes) -> Rc {
+        if bytes.len() <= COPY_MAX {
+            return self.respond(flags | RESP_COPY, lent(&bytes));
+        }
+        let body = share(bytes);
+        self.respond(flags, body)
+    }
+
+    /// What is left to send of a stream that began like this, or what the host is told if nothing is.
+    pub fn respond_stream(&mut self, first: First) -> Result<Outgoing, Rc> {
+        match first {
+            First::Failed(error) => {
+                host::fail(self.call, &format!("the answer's body failed before it began: {error}"));
+                Err(ERR)
+            }
+            First::Whole(bytes) => Err(self.respond_bytes(0, bytes)),
+            First::Part(bytes, outgoing) => match self.respond_bytes(RESP_STREAM, bytes) {
+                READY => Ok(outgoing),
+                EOF => Err(Outgoing::unwanted(self.call)),
+                rc => Err(rc),
+            },
+        }
+    }
+
+    /// What follows is no HTTP.
+    pub fn respond_upgrade(&mut self) -> Rc {
+        self.respond(RESP_UPGRADE, lent(b""))
+    }
+
+    #[inline]
+    fn respond(&mut self, flags: u32, body: Buf) -> Rc {
+        self.table.flags = flags;
+        self.table.body = body;
+        let rc = host::respond(self.call, &self.table);
+        if rc < 0 {
+            self.refused(rc);
+        }
+        rc
+    }
+
+    #[cold]
+    fn refused(&self, rc: Rc) {
+        let why = match rc {
+            LIMIT => "too many or too large headers",
+            DENIED => "an upgrade that the request did not offer",
+            ERR => "malformed",
+            // Nobody is there, or nothing can be said about it.
+            _ => return,
+        };
+        let (status, count) = (self.table.status, self.table.n_headers);
+        host::fail(
+            self.call,
+            &format!("the host refused the answer ({why}): status {status}, {count} headers"),
+        );
+    }
 }
 
 fn header_views<'v>(
@@ -81,10 +177,41 @@ fn given(bytes: Vec<u8>) -> Buf {
     Buf { ptr, len, owner: Box::into_raw(Box::new(bytes)).cast(), release: Some(release) }
 }
 
+/// Bytes that the host releases, and that others may hold too.
+fn share(bytes: Bytes) -> Buf {
+    let (ptr, len) = (bytes.as_ptr(), bytes.len());
+    Buf { ptr, len, owner: Box::into_raw(Box::new(bytes)).cast(), release: Some(release_shared) }
+}
+
+/// Hands over the next piece of a streamed answer. If it was not taken, it comes back.
+pub(crate) fn write(call: Handle, piece: Bytes) -> (Rc, Option<Bytes>) {
+    if piece.len() <= COPY_MAX {
+        let rc = write_copy(call, &piece);
+        return (rc, (rc != READY).then_some(piece));
+    }
+    let shared = share(piece);
+    let rc = host::write(call, &shared, 0);
+    // SAFETY: `share` made the owner from such a box, and what was not taken is still ours.
+    let back = (rc != READY).then(|| *unsafe { Box::from_raw(shared.owner.cast::<Bytes>()) });
+    (rc, back)
+}
+
+/// Hands over a copy of the next piece.
+pub(crate) fn write_copy(call: Handle, piece: &[u8]) -> Rc {
+    host::write(call, &lent(piece), WRITE_COPY)
+}
+
 /// Runs on any thread, perhaps long after the module was stopped. Freeing bytes runs no code of the author's, so it needs no guard.
 unsafe extern "C" fn release(owner: *mut c_void) {
     // SAFETY: `given` made the pointer from such a box, and the receiver releases it exactly once.
     drop(unsafe { Box::from_raw(owner.cast::<Vec<u8>>()) });
+}
+
+/// As [`release`], for bytes whose owner may be of the author's making, and so may panic.
+unsafe extern "C" fn release_shared(owner: *mut c_void) {
+    // SAFETY: `share` made the pointer from such a box, and the receiver releases it exactly once.
+    let bytes = unsafe { Box::from_raw(owner.cast::<Bytes>()) };
+    host::quietly(|| drop(bytes));
 }
 
 #[cfg(test)]

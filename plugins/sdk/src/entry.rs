@@ -1,17 +1,24 @@
 //! The functions that the host calls, and the table that names them.
 //!
 //! Owns the crossing from C: pointers become references here, nothing unwinds out, and what was boxed is freed once. Must decide nothing:
-//! `instance` and `call` do.
+//! `alive` and `call` do.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::str;
+use std::sync::Arc;
 
-use hotbay_abi::{self as abi, ERR, Handle, MOD_PANIC_UNWIND, PENDING, READY, REQ_BODY_INLINE, Rc, Str};
+use hotbay_abi::{
+    self as abi, ERR, Handle, MOD_PANIC_UNWIND, PENDING, READY, REQ_BODY_INLINE, REQ_UPGRADE_OK, Rc, Str,
+};
 
-use crate::call::{Call, CallState, Handler};
-use crate::instance::{Create, Instance};
-use crate::{Config, Request, Response, answer, host};
+use crate::alive::Alive;
+use crate::answer::Sent;
+use crate::call::{BodyMode, Call, CallState, Handler, Stage};
+use crate::hook::Check;
+use crate::instance::{Create, Stop};
+use crate::link::{Held, Link, NO_LINK};
+use crate::{Config, Request, Response, answer, host, log, time};
 
 /// What `module!` says about the author's crate.
 pub trait Define {
@@ -19,6 +26,10 @@ pub trait Define {
     const HANDLERS: &'static [Handler];
     /// How an instance's state is made.
     const CREATE: Create;
+    /// What runs when no call is left.
+    const STOP: Stop = Stop::Nothing;
+    /// Whether a config fits the module's type, if it names one.
+    const CHECK: Option<Check> = None;
     /// Whether panics unwind in that crate's build.
     const UNWINDS: bool;
     /// The same, as the ABI's flags.
@@ -54,6 +65,7 @@ pub unsafe fn enter(host: *const abi::Host, table: &'static abi::Module) -> *con
         return ptr::null();
     }
     host::install_panic_hook();
+    log::install();
     table
 }
 
@@ -64,12 +76,14 @@ unsafe extern "C" fn create<M: Define>(config: *const abi::Config, me: Handle, o
             host::fail(me, "the config is not UTF-8");
             return ERR;
         };
-        let (instance, rc) = Instance::create(M::HANDLERS, M::CREATE, config, me);
-        if rc == READY || rc == PENDING {
-            // SAFETY: the host gives a place to write to.
-            unsafe { out.write(Box::into_raw(Box::new(instance)).cast()) };
+        match Alive::create::<M>(config, me) {
+            Ok((alive, rc)) => {
+                // SAFETY: the host gives a place to write to.
+                unsafe { out.write(Box::into_raw(Box::new(alive)).cast()) };
+                rc
+            }
+            Err(rc) => rc,
         }
-        rc
     })
 }
 
@@ -84,18 +98,19 @@ unsafe fn read_config(config: &abi::Config) -> Option<Config> {
 
 unsafe extern "C" fn poll_instance(instance: *mut c_void, me: Handle) -> Rc {
     // SAFETY: `create` made the pointer, and the host does not use it after destroy.
-    host::guard(me, || unsafe { instance_of(instance) }.poll(me))
+    unsafe { alive(instance) }.poll(me)
 }
 
-/// Nothing runs on its own in a module of this SDK, so there is nothing to wait for; the state goes in `destroy`.
-unsafe extern "C" fn stop(_instance: *mut c_void, _me: Handle) -> Rc {
-    READY
+unsafe extern "C" fn stop(instance: *mut c_void, me: Handle) -> Rc {
+    // SAFETY: as above.
+    unsafe { alive(instance) }.stop(me)
 }
 
 unsafe extern "C" fn destroy(instance: *mut c_void) {
     host::guard(0, || {
         // SAFETY: `create` made the pointer from a box, the host destroys once, and every call was dropped before.
-        drop(unsafe { Box::from_raw(instance.cast::<Instance>()) });
+        let alive = *unsafe { Box::from_raw(instance.cast::<Alive>()) };
+        alive.destroy();
         READY
     });
 }
@@ -107,46 +122,128 @@ unsafe extern "C" fn start(
     out: *mut *mut c_void,
 ) -> Rc {
     // SAFETY: `create` made the pointer; the host destroys it after this call's drop. So the reference outlives the call's state.
-    let instance: &'static Instance = unsafe { instance_of(instance) };
+    let alive: &'static Alive = unsafe { alive(instance) };
     // SAFETY: the host keeps the request, unchanged, until the call's drop returns, or until this does if it is not PENDING. The state is
     // dropped there or here, so that nothing outlives the views; a handler sees them with a lifetime that it cannot name.
     let raw: &'static abi::Request = unsafe { &*request };
-    let Some((handler, state)) = instance.handler(raw.handler) else {
+    let Some((handler, shared)) = alive.instance.handler(raw.handler) else {
         host::fail(handle, "the host called a handler that the module does not have");
         return ERR;
     };
-    // SAFETY: as above.
-    let Some(request) = (unsafe { Request::view(raw, &**state) }) else {
-        return answer::send(handle, Response::text("the request is not UTF-8\n").with_status(400));
+    let link = link_for(raw, handler.body, handle);
+    let pointer = link.as_ref().map_or(NO_LINK, |link| Arc::as_ptr(&link.0));
+    // SAFETY: as above, and the link is held until the views go.
+    let Some(request) = (unsafe { Request::view(raw, handle, pointer, shared) }) else {
+        let refusal = Response::text("the request is not UTF-8\n").with_status(400);
+        return Stage::after(answer::send(handle, refusal)).err().unwrap_or(ERR);
     };
-    let whole = raw.flags & REQ_BODY_INLINE != 0;
-    if let (Call::Plain(function), true) = (handler.call, whole) {
-        // Most calls: answered at once, and nothing of them is left.
-        return host::guard(handle, || answer::send(handle, function(request)));
+    let at_once = request.whole || handler.body == BodyMode::Stream;
+    match handler.call {
+        Call::Plain(function) if at_once => answer_at_once(alive, handle, function, &request, link, out),
+        call => {
+            let stage = match at_once {
+                true => Stage::Begin { call, request },
+                false => Stage::Reading { call, request },
+            };
+            // SAFETY: as of this function.
+            unsafe { begin(alive, handle, stage, link, out) }
+        }
     }
-    let (call, rc) = CallState::start(handler.call, request, whole, handle);
-    if rc == PENDING {
-        // SAFETY: the host gives a place to write to.
-        unsafe { out.write(Box::into_raw(Box::new(call)).cast()) };
-        return rc;
-    }
-    // What is left of the call is the author's too. A panic in there comes after the answer, so it changes nothing for the client.
-    host::guard(0, || {
-        drop(call);
-        READY
+}
+
+/// Most calls: a plain function answers, and nothing of the call is left. What few have is kept out of their way.
+#[inline(always)]
+fn answer_at_once(
+    alive: &'static Alive,
+    handle: Handle,
+    function: for<'a> fn(Request<'a>) -> Response,
+    request: &Request<'static>,
+    link: Option<Held>,
+    out: *mut *mut c_void,
+) -> Rc {
+    let mut left = None;
+    let rc = host::guard(handle, || {
+        let _entered = alive.runtime.enter();
+        let sent = answer::send(handle, function(*request));
+        if let Sent::Over(rc) = sent {
+            // Nothing is in it, which the compiler looks for all the same.
+            std::mem::forget(sent);
+            return rc.min(READY);
+        }
+        left = Some(sent);
+        PENDING
     });
+    match left {
+        None => rc,
+        Some(sent) => match Stage::after(sent) {
+            Err(rc) => rc,
+            // SAFETY: as of `start`, whose parameters these are.
+            Ok(stage) => unsafe { begin(alive, handle, stage, link, out) },
+        },
+    }
+}
+
+/// Goes on with a call that is not over at once.
+///
+/// # Safety
+/// As for `start` in the header.
+#[inline(never)]
+unsafe fn begin(
+    alive: &'static Alive,
+    handle: Handle,
+    stage: Stage,
+    link: Option<Held>,
+    out: *mut *mut c_void,
+) -> Rc {
+    let mut call = Some(CallState::new(stage, link, &alive.runtime));
+    let rc = host::guard(0, || {
+        let _entered = alive.runtime.enter();
+        let rc = host::guard(handle, || call.as_mut().map_or(ERR, |call| call.advance(handle)));
+        if rc != PENDING {
+            // What is left of the call is the author's too. A panic in there comes after the answer, so it changes nothing for the client.
+            host::guard(0, || {
+                drop(call.take());
+                READY
+            });
+        }
+        rc
+    });
+    match call {
+        // SAFETY: the host gives a place to write to.
+        Some(call) if rc == PENDING => unsafe { out.write(Box::into_raw(Box::new(call)).cast()) },
+        Some(call) => end(Box::new(call)),
+        None => {}
+    }
     rc
 }
 
+/// Only a call that reads from the host, or may leave HTTP, needs one.
+fn link_for(raw: &abi::Request, body: BodyMode, handle: Handle) -> Option<Held> {
+    let whole = raw.flags & REQ_BODY_INLINE != 0;
+    let reads = !whole && body == BodyMode::Stream;
+    (reads || raw.flags & REQ_UPGRADE_OK != 0).then(|| Held(Link::new(handle, raw.http)))
+}
+
 unsafe extern "C" fn poll(state: *mut c_void, handle: Handle) -> Rc {
-    // SAFETY: `start` made the pointer, and the host polls one at a time and not after drop.
-    host::guard(handle, || unsafe { &mut *state.cast::<CallState>() }.advance(handle))
+    host::guard(handle, || {
+        // SAFETY: `start` made the pointer, and the host polls one at a time and not after drop.
+        let call = unsafe { &mut *state.cast::<CallState>() };
+        let _entered = call.runtime().enter();
+        time::wake_due(handle);
+        call.poll(handle)
+    })
 }
 
 unsafe extern "C" fn drop_call(state: *mut c_void, _why: i32) {
+    // SAFETY: `start` made the pointer from a box, and the host drops once, when no poll is on any stack.
+    end(unsafe { Box::from_raw(state.cast::<CallState>()) });
+}
+
+fn end(call: Box<CallState>) {
+    let runtime = call.runtime();
     host::guard(0, || {
-        // SAFETY: `start` made the pointer from a box, and the host drops once, when no poll is on any stack.
-        drop(unsafe { Box::from_raw(state.cast::<CallState>()) });
+        let _entered = runtime.enter();
+        drop(call);
         READY
     });
 }
@@ -158,7 +255,7 @@ unsafe extern "C" fn extension(_id: *const c_char) -> *const c_void {
 
 /// # Safety
 /// `create` must have made the pointer, and nobody may destroy it during `'i`.
-unsafe fn instance_of<'i>(instance: *mut c_void) -> &'i Instance {
+unsafe fn alive<'i>(instance: *mut c_void) -> &'i Alive {
     // SAFETY: the caller's promise; instances are only ever shared.
-    unsafe { &*instance.cast::<Instance>() }
+    unsafe { &*instance.cast::<Alive>() }
 }

@@ -5,6 +5,7 @@
 use hotbay_abi::{ABI_MAJOR, MAX_MANIFEST_BYTES, NOTE_ABI, NOTE_MANIFEST};
 
 use crate::call::Handler;
+use crate::config::schema::Schema;
 use crate::entry::Define;
 
 /// `NOTE_NAME`, its NUL and padding to four bytes.
@@ -20,8 +21,18 @@ pub struct Manifest<'a> {
     pub version: &'a str,
     /// In the order of their indexes.
     pub handlers: &'a [Handler],
+    /// What its config must look like.
+    pub config: ConfigSchema<'a>,
+}
+
+/// Where the schema of a module's config comes from.
+pub enum ConfigSchema<'a> {
+    /// There is none: every config is taken.
+    Absent,
     /// JSON, put in as it is.
-    pub config_schema: Option<&'a str>,
+    Text(&'a str),
+    /// The author's type.
+    Type(&'static Schema),
 }
 
 /// Both notes, one after the other as they lie in the file. `N` is the manifest's length, padded to four bytes.
@@ -68,7 +79,7 @@ impl Manifest<'_> {
 
     /// Writes the JSON and says how long it is; into an empty slice nothing is written, but it is measured.
     const fn write(&self, out: &mut [u8]) -> usize {
-        let mut json = Json { out, len: 0 };
+        let mut json = Json::new(out);
         json.texts(&["{\"manifest\":1,\"name\":\"", self.name, "\",\"version\":\"", self.version]);
         json.texts(&["\",\"sdk\":\"", SDK, "\",\"handlers\":["]);
         let mut index = 0;
@@ -78,17 +89,31 @@ impl Manifest<'_> {
             index += 1;
         }
         json.texts(&["]"]);
-        if let Some(schema) = self.config_schema {
-            json.texts(&[",\"configSchema\":", schema]);
+        match self.config {
+            ConfigSchema::Absent => {}
+            ConfigSchema::Text(schema) => json.texts(&[",\"configSchema\":", schema]),
+            ConfigSchema::Type(schema) => {
+                json.texts(&[",\"configSchema\":"]);
+                json.config(schema);
+            }
         }
         json.texts(&["}"]);
         json.len
     }
 }
 
-struct Json<'out> {
+/// JSON as it is written; into an empty slice nothing is, and only `len` rises.
+pub(crate) struct Json<'out> {
     out: &'out mut [u8],
-    len: usize,
+    pub len: usize,
+    /// Whether the next member of a schema is its first, and has no comma before it.
+    pub first: bool,
+}
+
+impl<'out> Json<'out> {
+    pub const fn new(out: &'out mut [u8]) -> Self {
+        Self { out, len: 0, first: false }
+    }
 }
 
 impl Json<'_> {
@@ -99,10 +124,11 @@ impl Json<'_> {
             self.texts(&[if index > 0 { ",\"" } else { "\"" }, handler.methods[index], "\""]);
             index += 1;
         }
-        self.texts(&["],\"path\":\"", handler.path, "\"}"]);
+        let blocking = if handler.blocking { "\",\"blocking\":true}" } else { "\"}" };
+        self.texts(&["],\"path\":\"", handler.path, blocking]);
     }
 
-    const fn texts(&mut self, texts: &[&str]) {
+    pub const fn texts(&mut self, texts: &[&str]) {
         let mut index = 0;
         while index < texts.len() {
             let text = texts[index].as_bytes();

@@ -2,9 +2,16 @@
 
 use std::any::{Any, type_name};
 use std::fmt;
+use std::net::SocketAddr;
 use std::str;
 
-use hotbay_abi::{Header, Str};
+use hotbay_abi::{
+    Handle, Header, INFO_PEER, INFO_REQUEST_ID, INFO_TRACEPARENT, REQ_BODY_INLINE, REQ_UPGRADE_OK, Str,
+};
+
+use crate::host;
+use crate::instance::Shared;
+use crate::link::Link;
 
 /// The state of an instance, of whatever type `create` made.
 pub(crate) type State = Box<dyn Any + Send + Sync>;
@@ -20,10 +27,21 @@ pub struct Request<'a> {
     pub(crate) headers: &'a [Header],
     pub(crate) params: &'a [Header],
     pub(crate) body: &'a [u8],
-    pub(crate) state: &'a (dyn Any + Send + Sync),
+    /// `body` is all there is; otherwise it is read from the host.
+    pub(crate) whole: bool,
+    /// 10, 11 or 20.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only `http` has a place for it"))]
+    pub(crate) http: u16,
+    /// What the client offers to leave HTTP for.
+    pub(crate) protocol: Option<&'a str>,
+    /// The call that it belongs to; 0 in a test.
+    pub(crate) call: Handle,
+    /// What a reader or an upgrade needs; NULL if there is neither. The call holds it.
+    pub(crate) link: *const Link,
+    pub(crate) shared: &'a Shared,
 }
 
-// SAFETY: all views are to memory that nobody writes until the call is over, which the lifetime ends with; `state` is Sync.
+// SAFETY: all views are to memory that nobody writes until the call is over, which the lifetime ends with; `Shared` is Sync.
 unsafe impl Send for Request<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Request<'_> {}
@@ -35,27 +53,34 @@ impl<'a> Request<'a> {
     /// `raw` and all that it points to must stay valid and unchanged for `'a`.
     pub(crate) unsafe fn view(
         raw: &'a hotbay_abi::Request,
-        state: &'a (dyn Any + Send + Sync),
+        call: Handle,
+        link: *const Link,
+        shared: &'a Shared,
     ) -> Option<Self> {
-        // SAFETY: the caller's promise, for this and the next four views.
+        // SAFETY: the caller's promise, for this and the next five views.
         let text = |view: Str| unsafe { view.get::<'a>() }.map(text).transpose().ok();
         Some(Self {
             method: text(raw.method)??,
             path: text(raw.path)??,
             query: text(raw.query)?,
             authority: text(raw.authority)?,
+            protocol: if raw.flags & REQ_UPGRADE_OK == 0 { None } else { text(raw.protocol)? },
+            whole: raw.flags & REQ_BODY_INLINE != 0,
+            http: raw.http,
+            call,
+            link,
             // SAFETY: the caller's promise.
             headers: unsafe { slice(raw.headers, raw.n_headers) },
             // SAFETY: the caller's promise.
             params: unsafe { slice(raw.params, raw.n_params) },
             // SAFETY: the caller's promise.
             body: unsafe { raw.body.get() }.unwrap_or_default(),
-            state,
+            shared,
         })
     }
 
     pub(crate) fn with_body(self, body: &'a [u8]) -> Self {
-        Self { body, ..self }
+        Self { body, whole: true, ..self }
     }
 
     /// The method, in capitals as it was sent.
@@ -111,20 +136,55 @@ impl<'a> Request<'a> {
     /// If `create` makes something else than `T`: a mistake that is the same at every request, so it is a 500 with these words.
     #[allow(clippy::panic, reason = "an author's mistake, not a request's; the guard makes a 500 of it")]
     pub fn state<T: Any>(&self) -> &'a T {
-        match self.state.downcast_ref() {
+        match self.shared.state() {
             Some(state) => state,
             None => panic!("the module's state is no {}; ask for what `create` makes", type_name::<T>()),
         }
     }
 
-    fn pairs(&self, list: &'a [Header]) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        list.iter().filter_map(|pair| {
-            // SAFETY: `view` got the promise that these are valid for `'a`.
-            let (name, value) = unsafe { (pair.name.get::<'a>()?, pair.value.get::<'a>()?) };
-            // The host gives tokens only, so nothing is lost.
-            Some((str::from_utf8(name).ok()?, value))
-        })
+    /// The address that the request comes from: the client's, or that of a proxy before the runtime.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.info(INFO_PEER)?.parse().ok()
     }
+
+    /// The request's id as it stands in the logs.
+    pub fn request_id(&self) -> Option<&'a str> {
+        self.info(INFO_REQUEST_ID)
+    }
+
+    /// The trace that the request belongs to, as W3C Trace Context writes it; `None` if the client sent none that is well-formed.
+    pub fn traceparent(&self) -> Option<&'a str> {
+        self.info(INFO_TRACEPARENT)
+    }
+
+    #[cfg(feature = "extract")]
+    pub(crate) fn params(&self) -> &'a [Header] {
+        self.params
+    }
+
+    pub(crate) fn raw_headers(&self) -> &'a [Header] {
+        self.headers
+    }
+
+    fn info(&self, what: u32) -> Option<&'a str> {
+        if let Some(told) = self.shared.told(what) {
+            return Some(told);
+        }
+        // SAFETY: the host's view lives as long as the request's, which is `'a`.
+        unsafe { host::info(self.call, what) }.and_then(|text| str::from_utf8(text).ok())
+    }
+
+    fn pairs(&self, list: &'a [Header]) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        list.iter().filter_map(pair)
+    }
+}
+
+/// A header's, or a parameter's, name and value.
+pub(crate) fn pair<'a>(pair: &'a Header) -> Option<(&'a str, &'a [u8])> {
+    // SAFETY: `view` got the promise that these are valid for as long as anybody has a reference to them.
+    let (name, value) = unsafe { (pair.name.get::<'a>()?, pair.value.get::<'a>()?) };
+    // The host gives tokens only, so nothing is lost.
+    Some((str::from_utf8(name).ok()?, value))
 }
 
 /// As `str::from_utf8`, and cheaper for what nearly every request is made of: short and plain.

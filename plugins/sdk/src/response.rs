@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::Body;
+
 /// An answer. The host adds content-length, date, connection and transfer-encoding itself.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Response {
     status: u16,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
@@ -12,19 +14,15 @@ pub struct Response {
     body: Body,
 }
 
-/// The bytes of an answer.
-#[derive(Clone, Debug)]
-pub enum Body {
-    /// Part of the module's image.
-    Static(&'static [u8]),
-    /// Freed when the host has sent them.
-    Owned(Vec<u8>),
-}
-
 impl Response {
     /// An empty answer with this status, 200 to 599; the host makes a 500 of any other.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), content_type: None, body: Body::Static(b"") }
+        Self { status, headers: Vec::new(), content_type: None, body: Body::empty() }
+    }
+
+    /// 200 with this body.
+    pub(crate) const fn ok(kind: &'static str, body: Body) -> Self {
+        Self { status: 200, headers: Vec::new(), content_type: Some(Cow::Borrowed(kind)), body }
     }
 
     /// 200 with plain text.
@@ -33,18 +31,14 @@ impl Response {
             Cow::Borrowed(text) => text.into(),
             Cow::Owned(text) => text.into(),
         };
-        Self { content_type: Some(Cow::Borrowed("text/plain; charset=utf-8")), body, ..Self::status(200) }
+        Self::ok("text/plain; charset=utf-8", body)
     }
 
     /// 200 with JSON. A value that JSON cannot say (a map whose keys are no text) becomes a 500, and the log says why.
     #[cfg(feature = "json")]
     pub fn json(value: &(impl serde::Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(value) {
-            Ok(json) => Self {
-                content_type: Some(Cow::Borrowed("application/json")),
-                body: Body::Owned(json),
-                ..Self::status(200)
-            },
+            Ok(json) => Self::ok("application/json", json.into()),
             Err(error) => {
                 crate::log::error(format_args!("an answer cannot be written as JSON: {error}"));
                 Self::status(500)
@@ -95,8 +89,23 @@ impl Response {
     }
 
     /// The body; for tests.
+    ///
+    /// # Panics
+    /// If it is a stream: nobody has its bytes yet.
+    #[allow(clippy::panic, reason = "a test's mistake")]
     pub fn body(&self) -> &[u8] {
-        self.body.bytes()
+        self.body.bytes().unwrap_or_else(|| panic!("the answer's body is a stream; take it with into_body"))
+    }
+
+    /// The body alone; for tests of a stream.
+    pub fn into_body(self) -> Body {
+        self.body
+    }
+
+    /// The content type, if there is no other header: so it is with most answers.
+    #[inline(always)]
+    pub(crate) fn only_content_type(&self) -> Option<&str> {
+        if self.headers.is_empty() { self.content_type.as_deref() } else { None }
     }
 
     pub(crate) fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -105,40 +114,7 @@ impl Response {
     }
 
     pub(crate) fn take_body(&mut self) -> Body {
-        std::mem::replace(&mut self.body, Body::Static(b""))
-    }
-}
-
-impl Body {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Static(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
-        }
-    }
-}
-
-impl From<&'static [u8]> for Body {
-    fn from(bytes: &'static [u8]) -> Self {
-        Self::Static(bytes)
-    }
-}
-
-impl From<&'static str> for Body {
-    fn from(text: &'static str) -> Self {
-        Self::Static(text.as_bytes())
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Owned(bytes)
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Self {
-        Self::Owned(text.into_bytes())
+        std::mem::take(&mut self.body)
     }
 }
 
@@ -155,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_static_text_is_not_copied() {
-        assert!(matches!(Response::text("hello").take_body(), Body::Static(b"hello")));
-        assert!(matches!(Response::text("hello".to_owned()).take_body(), Body::Owned(_)));
+        let text = "hello";
+        assert_eq!(Response::text(text).body().as_ptr(), text.as_ptr());
     }
 
     #[cfg(feature = "json")]

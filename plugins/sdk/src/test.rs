@@ -1,5 +1,8 @@
 //! Requests without a host, for the tests of a module.
 //!
+//! A handler is a function, so a test may call it with whatever it takes. [`call`] does what the host's call does: it makes the arguments of
+//! a request, and an answer of what is returned or of what does not fit.
+//!
 //! ```
 //! use hotbay_sdk::{Request, Response, test};
 //!
@@ -9,26 +12,34 @@
 //!
 //! let request = test::get("/hello/ada").param("name", "ada");
 //! assert_eq!(hello(request.view()).body(), b"ada");
+//! assert_eq!(test::call(hello, &request).body(), b"ada");
 //! ```
 
 use std::any::Any;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::net::SocketAddr;
 
-use hotbay_abi::{Header, Str};
+use hotbay_abi::{Header, INFO_PEER, INFO_REQUEST_ID, INFO_TRACEPARENT, Str};
 
 use crate::Request;
-use crate::request::State;
+use crate::instance::Shared;
+use crate::link::NO_LINK;
+
+mod call;
+mod wait;
+
+pub use call::{Callable, call};
+pub use wait::{block_on, poll_once};
 
 /// A request that a test makes up.
 pub struct TestRequest {
     method: String,
     path: String,
     query: Option<String>,
+    authority: Option<String>,
     headers: Pairs,
     params: Pairs,
     body: Vec<u8>,
-    state: State,
+    shared: Shared,
 }
 
 /// Pairs of bytes, and the host's kind of view over them.
@@ -44,8 +55,10 @@ pub fn get(target: &str) -> TestRequest {
     request("GET", target)
 }
 
-/// A request of `target`, a path and perhaps a query.
+/// A request of `target`, a path and perhaps a query. From now on, what is written with the crates `log` and `tracing` goes to standard error, unless the
+/// test has installed something else before.
 pub fn request(method: &str, target: &str) -> TestRequest {
+    crate::log::install();
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (target, None),
@@ -54,19 +67,17 @@ pub fn request(method: &str, target: &str) -> TestRequest {
         method: method.to_owned(),
         path: path.to_owned(),
         query,
+        authority: None,
         headers: Pairs::default(),
         params: Pairs::default(),
         body: Vec::new(),
-        state: Box::new(()),
+        shared: Shared::new(Box::new(()), None),
     }
 }
 
-/// Polls an async handler that needs to wait for nothing; `None` if it would wait.
-pub fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
+/// A POST to `target`, a path and perhaps a query.
+pub fn post(target: &str) -> TestRequest {
+    request("POST", target)
 }
 
 impl TestRequest {
@@ -91,10 +102,58 @@ impl TestRequest {
         self
     }
 
+    /// JSON as the body, with its content type.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json(self, json: &str) -> Self {
+        self.header("content-type", "application/json").body(json)
+    }
+
+    /// A form as the body, written as `name=ada&mail=…`, with its content type.
+    #[must_use]
+    pub fn form(self, form: &str) -> Self {
+        self.header("content-type", "application/x-www-form-urlencoded").body(form)
+    }
+
+    /// The host, and the port if there is one, that the client asks for.
+    #[must_use]
+    pub fn authority(mut self, authority: &str) -> Self {
+        self.authority = Some(authority.to_owned());
+        self
+    }
+
     /// The module's state, as `create` would make it.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
-        self.state = Box::new(state);
+        self.shared.set_state(state);
+        self
+    }
+
+    /// The module's config as its type, for `Settings<T>`.
+    #[must_use]
+    pub fn settings<T: Any + Send + Sync>(mut self, settings: T) -> Self {
+        self.shared.keep_settings(settings);
+        self
+    }
+
+    /// The address that the request comes from.
+    #[must_use]
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        self.shared.tell(INFO_PEER, peer.to_string());
+        self
+    }
+
+    /// The request's id.
+    #[must_use]
+    pub fn request_id(mut self, id: &str) -> Self {
+        self.shared.tell(INFO_REQUEST_ID, id.to_owned());
+        self
+    }
+
+    /// The trace that the request belongs to: `00-<trace id>-<parent id>-<flags>`.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: &str) -> Self {
+        self.shared.tell(INFO_TRACEPARENT, traceparent.to_owned());
         self
     }
 
@@ -104,11 +163,16 @@ impl TestRequest {
             method: &self.method,
             path: &self.path,
             query: self.query.as_deref(),
-            authority: None,
+            authority: self.authority.as_deref(),
             headers: &self.headers.views,
             params: &self.params.views,
             body: &self.body,
-            state: &*self.state,
+            whole: true,
+            http: 11,
+            protocol: None,
+            call: 0,
+            link: NO_LINK,
+            shared: &self.shared,
         }
     }
 }
@@ -142,11 +206,5 @@ mod tests {
     #[should_panic(expected = "is no u16")]
     fn asking_for_another_state_says_so() {
         get("/").state(5_u8).view().state::<u16>();
-    }
-
-    #[test]
-    fn polling_once_tells_waiting_from_done() {
-        assert_eq!(poll_once(async { 1 }), Some(1));
-        assert_eq!(poll_once(std::future::pending::<()>()), None);
     }
 }

@@ -76,6 +76,9 @@ pub struct KeeperArgs {
     /// Threads that serve requests; by default one for each CPU.
     #[arg(long, env = "HOTBAY_WORKERS")]
     pub workers: Option<usize>,
+    /// Threads, at most, for handlers that may hold theirs; by default four for each CPU, from 8 to 64.
+    #[arg(long, env = "HOTBAY_BLOCKING_THREADS", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub blocking_threads: Option<u16>,
 }
 
 /// Settings of an engine.
@@ -93,6 +96,9 @@ pub struct EngineArgs {
     /// Threads that serve requests.
     #[arg(long)]
     pub workers: usize,
+    /// Threads, at most, for handlers that may hold theirs.
+    #[arg(long)]
+    pub blocking_threads: Option<usize>,
 }
 
 /// Runs a role. `prefix` is what stands before the role's name on this program's command line.
@@ -123,6 +129,7 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
         shutdown_delay,
         handover_interval,
         workers,
+        blocking_threads,
     } = args;
     let program = std::env::current_exe().context("failed to find this program's own file")?;
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -135,7 +142,11 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
     let flags: [(&str, OsString); 3] =
         [("--bay", bay.into()), ("--state", state.clone().into()), ("--workers", workers.into())];
     let size = state_size.map(|size| ("--state-size", OsString::from(size.to_string())));
-    engine.extend(flags.into_iter().chain(size).flat_map(|(flag, value)| [OsString::from(flag), value]));
+    let blocking =
+        blocking_threads.map(|threads| ("--blocking-threads", OsString::from(threads.to_string())));
+    engine.extend(
+        flags.into_iter().chain(size).chain(blocking).flat_map(|(flag, value)| [OsString::from(flag), value]),
+    );
     let mut settings = hotbay_keeper::Settings::new(listen, state, engine, role("probe"));
     settings.log = Some(log);
     settings.health_listen = health_listen;
@@ -155,7 +166,7 @@ fn keeper(args: KeeperArgs, prefix: &[&str]) -> anyhow::Result<()> {
 fn engine(args: EngineArgs) -> anyhow::Result<()> {
     let socket = hotbay_sys::process::inherited_socket().context("an engine is started by a keeper only")?;
     let log = logs::init();
-    let EngineArgs { bay, state, state_size, workers } = args;
-    let settings = hotbay_engine::Settings { bay, state, state_size, workers, log };
+    let EngineArgs { bay, state, state_size, workers, blocking_threads } = args;
+    let settings = hotbay_engine::Settings { bay, state, state_size, workers, blocking_threads, log };
     hotbay_engine::run(settings, socket).context("the engine failed")
 }

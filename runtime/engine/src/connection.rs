@@ -1,11 +1,13 @@
 //! One client connection: which HTTP it speaks, and how it ends.
 //!
 //! Owns the rules of draining: HTTP/1 connections end with their next answer (closing an idle one would race the client's next request), HTTP/2 ones by
-//! GOAWAY. Must not look into requests.
+//! GOAWAY; what was upgraded at the deadline. Must not look into requests.
 
 mod activity;
 mod client;
 mod conn;
+mod executor;
+mod upgraded;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -13,19 +15,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use self::activity::Flight;
 use self::client::Client;
 pub(crate) use self::conn::{Conn, Limits, Phase};
-use crate::body::Sending;
-use crate::request::{self, Answering, Cut, Waiting};
+pub(crate) use self::executor::SendingTask;
+use self::executor::TokioTasks;
+use crate::body::{Further, Payload, Sending};
+use crate::request::{self, Answering, Cut};
 use crate::serve::Shared;
 
 /// The largest head of a request, and where the buffer for answers is full. That one takes a last piece beyond it and keeps its room while the connection
@@ -53,7 +57,8 @@ pub(crate) async fn serve(socket: TcpStream, conn: &Arc<Conn>, shared: &Arc<Shar
 
 async fn serve_h1(io: TokioIo<Client>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
     let service = service_fn(|request| respond(request, conn, shared));
-    run(conn, pin!(h1().serve_connection(io, service)), |connection, phase| match phase {
+    let serving = h1().serve_connection(io, service).with_upgrades();
+    run(conn, pin!(serving), |connection, phase| match phase {
         // The next answer says "connection: close", see `sending`.
         Phase::Open | Phase::Last => Then::Wait,
         // So will the answer to the request that is on its way. To hyper the connection is idle until it has the whole head.
@@ -65,6 +70,14 @@ async fn serve_h1(io: TokioIo<Client>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
         Phase::Cut => Then::End,
     })
     .await;
+    // Boxed: few connections get here, and all would have room for it.
+    if let Some((tunnel, busy)) = conn.take_upgrade() {
+        run(conn, Box::pin(tunnel.run(busy, SendingTask::default())).as_mut(), |_, phase| match phase {
+            Phase::Open | Phase::Last | Phase::Idle => Then::Wait,
+            Phase::Cut => Then::End,
+        })
+        .await;
+    }
 }
 
 fn h1() -> http1::Builder {
@@ -80,7 +93,8 @@ async fn serve_h2(io: TokioIo<Client>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
         let (conn, shared) = (Arc::clone(conn), Arc::clone(shared));
         async move { respond(request, &conn, &shared).await }
     });
-    let builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(TokioTasks);
+    builder.enable_connect_protocol();
     run(conn, pin!(builder.serve_connection(io, service)), |connection, phase| match phase {
         Phase::Open => Then::Wait,
         Phase::Last | Phase::Idle => {
@@ -90,6 +104,7 @@ async fn serve_h2(io: TokioIo<Client>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
         Phase::Cut => Then::End,
     })
     .await;
+    conn.end_upgrades();
 }
 
 /// What follows from a new phase.
@@ -126,50 +141,77 @@ async fn run<F: Future>(
 
 fn respond<'c>(request: Request<Incoming>, conn: &Arc<Conn>, shared: &'c Arc<Shared>) -> Responding<'c> {
     let busy = Busy::new(conn, !request.body().is_end_stream());
-    let is_h1 = request.version() < http::Version::HTTP_2;
-    match request::answer(request, shared) {
-        Answering::Now(answer) => Responding::Now(answer.map(|answer| sending(answer, busy, is_h1))),
-        Answering::Later(answer) => Responding::Later { answer, busy: Some(busy), is_h1 },
-    }
+    let version = request.version();
+    Responding { answering: request::answer(request, conn.peer(), shared), busy: Some(busy), version }
 }
 
 /// An answer on its way to hyper.
-enum Responding<'c> {
-    /// Taken once.
-    Now(Result<Response<Sending>, Cut>),
-    /// `busy` goes along with the answer.
-    Later { answer: Waiting<'c>, busy: Option<Busy>, is_h1: bool },
+struct Responding<'c> {
+    answering: Answering<'c>,
+    /// Goes along with the answer.
+    busy: Option<Busy>,
+    version: Version,
 }
 
 impl Future for Responding<'_> {
     type Output = Result<Response<Sending>, Cut>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
+        let Self { answering, busy, version } = self.get_mut();
+        let mut answer = match answering {
             // Nobody polls after the end; who does is cut off.
-            Self::Now(answer) => Poll::Ready(std::mem::replace(answer, Err(Cut))),
-            Self::Later { answer, busy, is_h1 } => {
-                let answer = ready!(answer.as_mut().poll(cx))?;
-                let busy = busy.take().ok_or(Cut)?;
-                Poll::Ready(Ok(sending(answer, busy, *is_h1)))
+            Answering::Now(answer) => std::mem::replace(answer, Err(Cut)),
+            Answering::Later(answer) => {
+                ready!(answer.as_mut().poll(cx)).map(|answer| answer.map(Sending::new))
             }
+        };
+        if let (Ok(answer), Some(busy)) = (&mut answer, busy.take()) {
+            send(answer, busy, *version);
         }
+        Poll::Ready(answer)
     }
 }
 
-/// The answer as it is sent, and what holds the connection until it is.
-fn sending(mut answer: Response<Bytes>, mut busy: Busy, is_h1: bool) -> Response<Sending> {
-    if is_h1 {
-        if busy.conn.phase() > Phase::Open {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-    } else if !answer.body().is_empty() {
-        busy.send();
+/// Brings an answer on its way, with what holds the connection until it is sent.
+#[inline(always)]
+fn send(answer: &mut Response<Sending>, mut busy: Busy, version: Version) {
+    if !matches!(answer.body().payload(), Payload::Whole(_)) {
+        return send_on(answer, busy, version);
     }
-    answer.map(|body| Sending::new(body, busy))
+    if version < Version::HTTP_2 {
+        busy.close_if_last(answer.headers_mut());
+    } else if !answer.body().payload().is_empty() {
+        busy.sends();
+    }
+    answer.body_mut().send(busy);
+}
+
+/// As [`send`], where the answer goes on after its head.
+#[cold]
+fn send_on(answer: &mut Response<Sending>, busy: Busy, version: Version) {
+    let is_h1 = version < Version::HTTP_2;
+    let payload = std::mem::replace(answer.body_mut().payload_mut(), Payload::Whole(Bytes::new()));
+    let Payload::Further(further) = payload else { return };
+    match *further {
+        Further::Upgrade(tunnel) => {
+            let conn = Arc::clone(&busy.conn);
+            conn.upgrade(Box::new(tunnel), busy, answer.headers_mut(), is_h1);
+        }
+        Further::Stream(mut stream) => {
+            if is_h1 {
+                busy.close_if_last(answer.headers_mut());
+            }
+            if version == Version::HTTP_10 {
+                stream.ends_with_connection();
+            }
+            *answer.body_mut().payload_mut() = Payload::stream(stream);
+            answer.body_mut().send(busy);
+        }
+    }
 }
 
 /// A request is in flight on this connection, until its answer's body has been taken or dropped.
+#[derive(Debug)]
 pub(crate) struct Busy {
     conn: Arc<Conn>,
     flight: Flight,
@@ -180,9 +222,31 @@ impl Busy {
         Self { flight: conn.activity.begin(has_body), conn: Arc::clone(conn) }
     }
 
-    /// Only the client's window is waited for.
-    fn send(&mut self) {
-        self.conn.activity.send(&mut self.flight, self.conn.now());
+    /// HTTP/1: this answer may be the last.
+    #[inline(always)]
+    fn close_if_last(&self, headers: &mut HeaderMap) {
+        if self.conn.phase() > Phase::Open {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// HTTP/2: only the client's window is waited for.
+    pub fn sends(&mut self) {
+        if self.conn.activity.look().is_h2() {
+            self.conn.activity.send(&mut self.flight, self.conn.now());
+        }
+    }
+
+    /// HTTP/2: the window had room, and the handler is waited for again.
+    pub fn has_sent(&mut self) {
+        self.conn.activity.sent(&mut self.flight, self.conn.now());
+    }
+
+    /// HTTP/1: the connection's end is to be seen as a failure.
+    pub fn reset(&self) {
+        if !self.conn.activity.look().is_h2() {
+            self.conn.reset();
+        }
     }
 }
 

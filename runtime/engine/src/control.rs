@@ -5,6 +5,7 @@
 
 mod changes;
 mod publish;
+mod stalls;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::link::Link;
 use crate::modules::{Failure, Job, Modules};
 use crate::prepare::{Handlers, Prepared, Preparer};
 use crate::serve::Server;
+use crate::stall::Finding;
 use crate::told::Told;
 
 /// How often hanging loads are looked for and failed starts are tried again.
@@ -72,6 +74,8 @@ pub(crate) struct Control {
     ready: bool,
     draining: bool,
     wanted: bool,
+    /// The keeper knows that all threads are held.
+    told_held: bool,
     done_tx: mpsc::UnboundedSender<Done>,
     done: mpsc::UnboundedReceiver<Done>,
 }
@@ -107,13 +111,19 @@ impl Control {
             ready: false,
             draining: false,
             wanted: false,
+            told_held: false,
             done_tx,
             done,
         }
     }
 
     /// Runs until the engine has drained, or its keeper is gone.
-    pub async fn run(mut self, mut messages: mpsc::Receiver<ToEngine>, mut scans: mpsc::Receiver<Scan>) {
+    pub async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<ToEngine>,
+        mut scans: mpsc::Receiver<Scan>,
+        mut findings: mpsc::UnboundedReceiver<Finding>,
+    ) {
         let mut tick = tokio::time::interval(TICK);
         loop {
             // The bay waits for POLICY: nothing is loaded before it is known what must not be.
@@ -127,9 +137,10 @@ impl Control {
                         let deadline = Duration::from_millis(deadline_ms);
                         return self.drain(kind, deadline, messages, scans).await;
                     }
-                    Some(message) => self.hear(message),
+                    Some(message) => dirty |= self.hear(message),
                 },
                 Some(scan) = scans.recv(), if begun => dirty |= self.take_scan(&scan),
+                Some(finding) = findings.recv() => dirty |= self.take_finding(finding),
                 Some(done) = self.done.recv() => dirty |= self.take_done(done),
                 _ = tick.tick() => self.watch(),
             }
@@ -160,7 +171,10 @@ impl Control {
                     Some(ToEngine::Drain { kind, deadline_ms }) => {
                         drained.set(server.drain(kind, Duration::from_millis(deadline_ms)));
                     }
-                    Some(message) => self.hear(message),
+                    Some(message) => {
+                        let dirty = self.hear(message);
+                        self.follow(dirty);
+                    }
                 },
                 Some(scan) = scans.recv() => {
                     let dirty = self.take_scan(&scan);
@@ -171,15 +185,20 @@ impl Control {
         self.link.send(&ToKeeper::Drained { cut: u32::try_from(cut).unwrap_or(u32::MAX) });
     }
 
-    fn hear(&mut self, message: ToEngine) {
+    /// Whether the table has to change.
+    fn hear(&mut self, message: ToEngine) -> bool {
         match message {
-            ToEngine::Policy { quarantined, verified, crashed } => {
+            ToEngine::Policy { quarantined, verified, crashed, demoted } => {
                 self.link.trust(verified);
                 self.modules.quarantine(quarantined);
                 self.modules.hold(crashed, Instant::now());
+                for demoted in demoted {
+                    self.modules.demote(demoted);
+                }
                 self.begun = true;
                 self.stirred = true;
             }
+            ToEngine::Demote(demoted) => return self.take_demoted(demoted),
             ToEngine::Activate => self.activate(),
             ToEngine::Probed(probe) => self.link.probed(probe),
             ToEngine::Ping(number) => self.link.send(&ToKeeper::Pong(number)),
@@ -187,6 +206,7 @@ impl Control {
                 tracing::warn!("the keeper repeats itself")
             }
         }
+        false
     }
 
     fn activate(&mut self) {

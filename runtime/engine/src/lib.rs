@@ -16,9 +16,11 @@ mod connection;
 mod control;
 mod link;
 mod modules;
+mod pool;
 mod prepare;
 mod request;
 mod serve;
+mod stall;
 mod table;
 mod tally;
 mod timers;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub state_size: Option<u64>,
     /// Threads that serve requests.
     pub workers: usize,
+    /// Threads, at most, for handlers that may hold theirs; by default as many as fit the CPUs.
+    pub blocking_threads: Option<usize>,
     /// How much this process logs; the keeper may change it.
     pub log: Level,
 }
@@ -101,13 +105,15 @@ pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
     // Before the link, which does it again when the keeper says so.
     hotbay_loader::follow_log_level();
     let (link, messages) = link::Link::new(channel, settings.log).map_err(system("start the link thread"))?;
-    let attached = memory.clone();
+    let watch = stall::Watch::default();
+    let (attached, watched) = (memory.clone(), watch.clone());
     let workers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.max(1))
         .thread_name("worker")
         .on_thread_start(move || {
             let slot = hotbay_loader::attach_thread(&attached);
             tally::attach_thread(attached.shard(Some(slot)));
+            attached.slot(slot).into_iter().for_each(|slot| watched.attach_thread(slot));
         })
         // No timers: see `timers`.
         .enable_io()
@@ -124,12 +130,19 @@ pub fn run(settings: Settings, socket: OwnedFd) -> Result<(), EngineError> {
         .spawn(move || read_bay(bay, &scans_tx))
         .map_err(system("start the bay's thread"))?;
     let timers = timers::Timers::start().map_err(system("start the timers' thread"))?;
-    let server = serve::Server::new(memory.clone(), workers.handle().clone(), timers);
+    let (findings_tx, findings) = mpsc::unbounded_channel();
+    watch
+        .spawn(workers.handle().clone(), findings_tx)
+        .map_err(system("start the thread that looks for stalls"))?;
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let blocking_threads = settings.blocking_threads.unwrap_or_else(|| pool::usual_size(cpus()));
+    let pool = pool::Pool::new(blocking_threads, memory.clone());
+    let server = serve::Server::new(memory.clone(), workers.handle().clone(), timers, pool);
     let preparer =
         Arc::new(prepare::Preparer::new(settings.bay, stage, Arc::clone(&loader), Arc::clone(&link)));
     tracing::debug!(generation, "the engine begins");
     let control_loop = control::Control::new(link, loader, preparer, server, listener, memory, why);
-    control.block_on(control_loop.run(messages, scans));
+    control.block_on(control_loop.run(messages, scans, findings));
     // Module threads may still run: no destructor of theirs, or of ours, is waited for.
     hotbay_sys::process::exit_now(0)
 }

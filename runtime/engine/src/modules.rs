@@ -3,6 +3,7 @@
 //! Owns the state of each entry: what serves, what is being prepared, what has failed and when that is tried again. Pure: no I/O, no clock, no
 //! instance (they are the type `I`); `control` feeds it and carries out what it decides.
 
+mod demotion;
 mod module;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub(crate) struct Modules<I> {
     /// What must not be loaded, by entry and fingerprint, and what the keeper says that it did.
     quarantined: Quarantined,
     crashed: Crashed,
+    /// Builds whose calls run on the pool, and what they did.
+    demoted: BTreeMap<Digest, String>,
     blobs_version: u64,
     scanned: bool,
     /// Whether a start that takes its time gives way to a last good revision.
@@ -121,6 +124,7 @@ impl<I> Default for Modules<I> {
             modules: BTreeMap::new(),
             quarantined: Quarantined::new(),
             crashed: Crashed::new(),
+            demoted: BTreeMap::new(),
             blobs_version: 0,
             scanned: false,
             hurry: false,
@@ -278,7 +282,8 @@ impl<I> Modules<I> {
     pub fn reports(&self) -> BTreeMap<EntryKey, EntryReport> {
         let report = |(key, module): (&EntryKey, &Module<I>)| {
             let lost = self.lost.get(key).cloned();
-            (key.clone(), module.report(key, lost, &self.quarantined, &self.crashed))
+            let report = module.report(key, lost, &self.quarantined, &self.crashed);
+            (key.clone(), EntryReport { notice: self.notice(module), ..report })
         };
         self.modules.iter().map(report).collect()
     }

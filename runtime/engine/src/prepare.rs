@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hotbay_api::{Blob, Digest, Reason, Revision, chain, names};
-use hotbay_artifact::{Host, ModuleFacts, check, host};
+use hotbay_artifact::{Handler, Host, ModuleFacts, check, host};
 use hotbay_bay::{BlobError, Stage, VerifiedBlobs};
 use hotbay_loader::{Image, Instance, InstanceConfig, Loader, Mark, Staged};
 use hotbay_protocol::{EngineMemory, ProbeOutcome};
@@ -38,8 +38,8 @@ pub(crate) struct Preparer {
     permits: Semaphore,
 }
 
-/// The names of a module's handlers, in the manifest's order.
-pub(crate) type Handlers = Vec<String>;
+/// A module's handlers, in the manifest's order.
+pub(crate) type Handlers = Vec<Handler>;
 
 /// An instance that is ready to serve.
 pub(crate) struct Prepared {
@@ -114,14 +114,15 @@ impl Preparer {
         let blob = self.blob(revision)?;
         let path = self.stage_blob(blob).map_err(|error| blob_failure(&error))?;
         let handlers = self.facts(&path, blob.digest)?;
-        match revision.routes.iter().find(|route| !handlers.contains(&route.handler)) {
+        let names: Vec<&str> = handlers.iter().map(|handler| handler.name.as_str()).collect();
+        match revision.routes.iter().find(|route| !names.contains(&route.handler.as_str())) {
             Some(route) => Err(Failure::new(
                 Reason::RouteInvalid,
                 format!(
                     "route {} names the handler {:?}, and the module has {}",
                     route.path,
                     route.handler,
-                    handlers.join(", ")
+                    names.join(", ")
                 ),
             )),
             None => Ok(Checked { path, digest: blob.digest, handlers }),
@@ -157,8 +158,7 @@ impl Preparer {
         let facts = ModuleFacts::read(&bytes).map_err(|error| Failure::new(error.reason(), chain(&error)))?;
         check(&facts, &self.host, &host::library_exists)
             .map_err(|error| Failure::new(error.reason(), chain(&error)))?;
-        let handlers: Handlers = facts.manifest.handlers.into_iter().map(|handler| handler.name).collect();
-        let handlers = Arc::new(handlers);
+        let handlers = Arc::new(facts.manifest.handlers);
         self.checked.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, Arc::clone(&handlers));
         Ok(handlers)
     }

@@ -3,94 +3,143 @@
 //! Owns what a client sees when there is no answer: a short text and a status, never the reason, which goes to the log. Must not touch the table or an
 //! instance's life.
 
+mod pooled;
 mod take_body;
+mod tunnel;
+mod upgrade;
 
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hotbay_loader::{Answer, Body, Call, CallFailure, Captures, DropReason, Incoming, Started};
+use hotbay_loader::{Answer, AnswerBody, Body, Call, CallFailure, Captures, DropReason, Incoming, Started};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming as RequestBody;
 
 use self::take_body::take_body;
+pub(crate) use self::tunnel::Tunnel;
+use crate::body::{Further, Payload, Sending, Streaming};
 use crate::serve::Shared;
 use crate::table::{Found, InFlight, Routes, Target};
 use crate::tally::Timed;
-use crate::timers::Timers;
 
 /// The row that counts requests which no module answered.
 const NO_MODULE: usize = 0;
 
 /// The client is to see a cut connection, not an answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the module aborted the call")]
+#[error("the module cut the call")]
 pub(crate) struct Cut;
 
 /// An answer that is waited for. Boxed, so that the many requests that never wait carry no room for it from one place to the next.
-pub(crate) type Waiting<'m> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Cut>> + Send + 'm>>;
+pub(crate) type Waiting<'m> = Pin<Box<dyn Future<Output = Result<Response<Payload>, Cut>> + Send + 'm>>;
 
 /// How an answer comes.
 pub(crate) enum Answering<'m> {
-    /// It is here: no module was asked, or its handler answered at once.
-    Now(Result<Response<Bytes>, Cut>),
+    /// It is here: no module was asked, or its handler answered at once. In the shape that it is sent in, so that it is not moved into another.
+    Now(Result<Response<Sending>, Cut>),
     /// It is waited for.
     Later(Waiting<'m>),
 }
 
 /// Answers one request by the routes of this moment.
-pub(crate) fn answer(request: Request<RequestBody>, shared: &Shared) -> Answering<'_> {
+pub(crate) fn answer(
+    request: Request<RequestBody>,
+    peer: Option<SocketAddr>,
+    shared: &Shared,
+) -> Answering<'_> {
     let timed = Timed::begin(&shared.memory);
     let is_head = *request.method() == Method::HEAD;
     // The table is let go of here: a slow handler must not hold an old one.
     let found = if names_a_host(&request) { Some(find(&request, &shared.routes.load())) } else { None };
     let (target, captures) = match found {
         Some(Found::Target(target, captures)) => (target, captures),
-        other => return Answering::Now(finish(timed, is_head, NO_MODULE, Ok(of_ours(other)))),
+        other => return now(finish(timed, is_head, NO_MODULE, Ok(of_ours(other)))),
     };
     let Some(instance) = &target.instance else {
-        return Answering::Now(finish(timed, is_head, NO_MODULE, Ok(later("the module is starting\n"))));
+        return now(finish(timed, is_head, NO_MODULE, Ok(later("the module is starting\n"))));
     };
     let row = usize::try_from(instance.mark().row).unwrap_or(NO_MODULE);
     let Some(in_flight) = target.enter() else {
-        return Answering::Now(finish(timed, is_head, row, Ok(busy())));
+        return now(finish(timed, is_head, row, Ok(busy())));
     };
-    let (parts, body) = request.into_parts();
-    if !body.is_end_stream() {
+    if !request.extensions().is_empty() || !request.body().is_end_stream() || target.pooled {
+        // Taken apart there: what is moved here is moved for every request.
         return Answering::Later(Box::pin(async move {
-            let result = with_body(parts, body, captures, in_flight, &shared.timers).await;
+            let (mut parts, body) = request.into_parts();
+            let offered = upgrade::offer(&mut parts);
+            let result = with_body(parts, peer, body, captures, in_flight, shared).await;
+            let result = match offered {
+                Some(offered) => offered.conclude(result),
+                None => result,
+            };
             finish(timed, is_head, row, result)
         }));
     }
-    let incoming = Incoming { parts, handler: target.handler, captures, body: Body::Whole(Bytes::new()) };
+    let (parts, _empty) = request.into_parts();
+    let incoming =
+        Incoming { parts, handler: target.handler, captures, body: Body::Whole(Bytes::new()), peer };
     match hotbay_loader::start(instance, incoming) {
-        Started::Done(result) => Answering::Now(finish(timed, is_head, row, concluded(result, &target))),
+        // Nearly all: an answer that is whole, brought into its shape in one place.
+        Started::Done(Ok(Answer { status, mut headers, body: AnswerBody::Whole(mut body) })) => {
+            timed.answered(row, status.as_u16());
+            fit(is_head, status, &mut headers, &mut body);
+            Answering::Now(Ok(headed(status, headers, Sending::new(Payload::Whole(body)))))
+        }
+        Started::Done(result) => now(finish(timed, is_head, row, concluded(result, in_flight, shared))),
         Started::Pending(call) => Answering::Later(Box::pin(async move {
-            let result = wait(call, in_flight, &shared.timers).await;
+            let result = wait(call, in_flight, shared).await;
             finish(timed, is_head, row, result)
         })),
     }
 }
 
+/// An answer that needs no waiting, of which there are few others than a handler's own.
+#[cold]
+fn now(result: Result<Response<Payload>, Cut>) -> Answering<'static> {
+    Answering::Now(result.map(|response| response.map(Sending::new)))
+}
+
 /// Counts an answer, and gives it the shape that the request's method wants.
-#[inline(always)]
 fn finish(
     timed: Timed<'_>,
     is_head: bool,
     row: usize,
-    mut result: Result<Response<Bytes>, Cut>,
-) -> Result<Response<Bytes>, Cut> {
-    // A call that was cut has no status; to the client it is a failure of ours.
-    timed.answered(row, result.as_ref().map_or(500, |response| response.status().as_u16()));
-    if let Ok(response) = &mut result {
-        fit(is_head, response);
+    mut result: Result<Response<Payload>, Cut>,
+) -> Result<Response<Payload>, Cut> {
+    match &mut result {
+        Ok(response) if matches!(response.body(), Payload::Further(_)) => begin(timed, row, response),
+        Ok(response) => {
+            let status = response.status();
+            timed.answered(row, status.as_u16());
+            let mut headers = std::mem::take(response.headers_mut());
+            if let Payload::Whole(body) = response.body_mut() {
+                fit(is_head, status, &mut headers, body);
+            }
+            *response.headers_mut() = headers;
+        }
+        // A call that was cut has no status; to the client it is a failure of ours.
+        Err(Cut) => timed.answered(row, 500),
     }
     result
 }
 
+/// Counts an answer that goes on after its head, which is in flight until it is over.
+#[cold]
+fn begin(timed: Timed<'_>, row: usize, response: &mut Response<Payload>) {
+    let underway = timed.begun(row, response.status().as_u16());
+    let Payload::Further(further) = response.body_mut() else { return };
+    match &mut **further {
+        Further::Stream(stream) => stream.set_timed(underway),
+        Further::Upgrade(tunnel) => tunnel.streaming().set_timed(underway),
+    }
+}
+
 /// The answer where no module has one; `None`: the request does not name its host.
-fn of_ours(found: Option<Found>) -> Response<Bytes> {
+fn of_ours(found: Option<Found>) -> Response<Payload> {
     match found {
         None => text(StatusCode::BAD_REQUEST, "a request names one host\n"),
         Some(Found::MethodNotAllowed(allow)) => {
@@ -110,14 +159,15 @@ fn names_a_host<B>(request: &Request<B>) -> bool {
 }
 
 /// Leaves out the body where HTTP knows none: HTTP/2 would send it, and the client would see a broken stream.
-fn fit(is_head: bool, response: &mut Response<Bytes>) {
-    if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = Bytes::new();
-    } else if is_head && !response.body().is_empty() {
-        let length = response.body().len();
-        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-        *response.body_mut() = Bytes::new();
+#[inline(always)]
+fn fit(is_head: bool, status: StatusCode, headers: &mut HeaderMap, body: &mut Bytes) {
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        headers.remove(header::CONTENT_LENGTH);
+        *body = Bytes::new();
+    } else if is_head && !body.is_empty() {
+        let length = body.len();
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        *body = Bytes::new();
     }
 }
 
@@ -125,17 +175,20 @@ fn find(request: &Request<RequestBody>, routes: &Routes) -> Found {
     let uri = request.uri();
     let from_header = || request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = || uri.authority().map(http::uri::Authority::as_str).or_else(from_header);
-    routes.find(host, request.method(), uri.path())
+    let plain = request.extensions().is_empty();
+    let method = if plain { request.method() } else { upgrade::method_of_route(request) };
+    routes.find(host, method, uri.path())
 }
 
-/// Calls a module with a request that has a body.
+/// Calls a module with a request that has a body, or by the pool.
 async fn with_body(
     parts: Parts,
+    peer: Option<SocketAddr>,
     body: RequestBody,
     captures: Captures,
     in_flight: InFlight,
-    timers: &Timers,
-) -> Result<Response<Bytes>, Cut> {
+    shared: &Shared,
+) -> Result<Response<Payload>, Cut> {
     let target = &in_flight.0;
     // The table leads only to targets whose instance was there when the request came.
     let Some(instance) = &target.instance else { return Ok(busy()) };
@@ -144,48 +197,86 @@ async fn with_body(
         Ok(body) => body,
         Err(status) => return Ok(text(status, "the request's body is too large or broken\n")),
     };
-    let incoming = Incoming { parts, handler: target.handler, captures, body };
+    let incoming = Incoming { parts, handler: target.handler, captures, body, peer };
+    if target.pooled {
+        return pooled::call(incoming, in_flight, shared).await;
+    }
     match hotbay_loader::start(instance, incoming) {
-        Started::Done(result) => concluded(result, target),
-        Started::Pending(call) => wait(call, in_flight, timers).await,
+        Started::Done(result) => concluded(result, in_flight, shared),
+        Started::Pending(call) => wait(call, in_flight, shared).await,
     }
 }
 
-/// Waits for a handler that did not answer at once, as long as it may take.
-async fn wait(mut call: Call, in_flight: InFlight, timers: &Timers) -> Result<Response<Bytes>, Cut> {
-    let target = &in_flight.0;
-    match timers.timeout(target.timeout, &mut call).await {
-        Ok(result) => concluded(result, target),
-        Err(_elapsed) => {
-            call.set_end(DropReason::Timeout);
-            tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
-            Ok(text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n"))
+/// A call that is waited for, which learns why if that ends.
+struct Awaited<'s> {
+    call: Call,
+    shared: &'s Shared,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if self.shared.ending.load(Ordering::Relaxed) {
+            self.call.set_end(DropReason::Shutdown);
         }
     }
 }
 
-/// What a call's end means for the client.
-#[inline(always)]
-fn concluded(result: Result<Answer, CallFailure>, target: &Target) -> Result<Response<Bytes>, Cut> {
+/// Waits for a handler that did not answer at once, as long as it may take.
+async fn wait(call: Call, in_flight: InFlight, shared: &Shared) -> Result<Response<Payload>, Cut> {
+    let target = &in_flight.0;
+    let mut awaited = Awaited { call, shared };
+    match shared.timers.timeout(target.timeout, &mut awaited.call).await {
+        Ok(result) => concluded(result, in_flight, shared),
+        Err(_elapsed) => {
+            awaited.call.set_end(DropReason::Timeout);
+            Ok(too_late(target))
+        }
+    }
+}
+
+/// The answer to a request whose handler has not answered within its time limit.
+fn too_late(target: &Target) -> Response<Payload> {
+    tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
+    text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n")
+}
+
+/// What a call's end, or its answer's beginning, means for the client.
+fn concluded(
+    result: Result<Answer, CallFailure>,
+    in_flight: InFlight,
+    shared: &Shared,
+) -> Result<Response<Payload>, Cut> {
     match result {
-        Ok(answer) => Ok(response(answer)),
-        Err(failure) => failed(&failure, target),
+        Ok(answer) => Ok(response(answer, in_flight, shared)),
+        Err(failure) => failed(&failure, &in_flight.0),
     }
 }
 
 /// The module's answer as a response. `hyper` adds date and length.
+fn response(answer: Answer, in_flight: InFlight, shared: &Shared) -> Response<Payload> {
+    let Answer { status, headers, body } = answer;
+    let payload = match body {
+        AnswerBody::Whole(body) => Payload::Whole(body),
+        AnswerBody::Stream(stream) => Payload::stream(Streaming::new(stream, in_flight, &shared.ending)),
+    };
+    headed(status, headers, payload)
+}
+
 #[inline(always)]
-fn response(answer: Answer) -> Response<Bytes> {
-    let mut response = Response::new(answer.body);
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
+fn headed<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    // An empty map holds no memory, and to drop one costs 60 instructions.
+    std::mem::forget(std::mem::replace(response.headers_mut(), headers));
     response
 }
 
-fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Bytes>, Cut> {
+#[cold]
+fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Payload>, Cut> {
     tracing::warn!(module = %target.key, error = %failure, "a request failed");
     match failure {
-        CallFailure::Aborted => Err(Cut),
+        // An answer had begun, or is not to be given.
+        CallFailure::Aborted | CallFailure::Unfinished(_) | CallFailure::FalseLength => Err(Cut),
         CallFailure::NoHandles => Ok(busy()),
         CallFailure::Panicked(_) | CallFailure::Failed { .. } | CallFailure::NoAnswer => {
             Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n"))
@@ -193,19 +284,19 @@ fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Bytes>, Cut
     }
 }
 
-fn busy() -> Response<Bytes> {
+fn busy() -> Response<Payload> {
     later("too many requests are in flight\n")
 }
 
 /// What passes by itself: the client may come again.
-fn later(words: &'static str) -> Response<Bytes> {
+fn later(words: &'static str) -> Response<Payload> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
-fn text(status: StatusCode, words: &'static str) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(words.as_bytes()));
+fn text(status: StatusCode, words: &'static str) -> Response<Payload> {
+    let mut response = Response::new(Payload::Whole(Bytes::from_static(words.as_bytes())));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -3,8 +3,8 @@
 //! Owns the listener while the engine is active, the list of connections, and the drain. Must not decide when to drain: the keeper does.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::connection::{self, Conn, Limits, Phase};
+use crate::pool::Pool;
 use crate::table::Routes;
 use crate::timers::Timers;
 
@@ -25,6 +26,8 @@ const SWEEP: u32 = 1;
 const LIMITS: Limits = Limits { head: 30, idle: 620, answer: 60 };
 /// After a failed accept (no descriptors left) the next one comes this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// So long calls that nobody waits for any more may take to be dropped, at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What connections share.
 #[derive(Debug)]
@@ -32,13 +35,24 @@ pub(crate) struct Shared {
     pub routes: ArcSwap<Routes>,
     pub memory: EngineMemory,
     pub timers: Timers,
+    /// For calls that may hold their thread.
+    pub pool: Pool,
     /// Seconds since the engine began, to the step of the sweep.
     pub clock: Arc<AtomicU32>,
+    /// The engine ends, and what is cut now is cut for that.
+    pub ending: Arc<AtomicBool>,
 }
 
 impl Shared {
-    pub fn new(memory: EngineMemory, timers: Timers) -> Self {
-        Self { routes: ArcSwap::default(), memory, timers, clock: Arc::default() }
+    pub fn new(memory: EngineMemory, timers: Timers, pool: Pool) -> Self {
+        Self {
+            routes: ArcSwap::default(),
+            memory,
+            timers,
+            pool,
+            clock: Arc::default(),
+            ending: Arc::default(),
+        }
     }
 }
 
@@ -70,10 +84,10 @@ impl Conns {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(self: &Arc<Self>, clock: &Arc<AtomicU32>) -> Registered {
+    fn insert(self: &Arc<Self>, clock: &Arc<AtomicU32>, peer: SocketAddr) -> Registered {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open();
-        let conn = Arc::new(Conn::new(open.phase, clock));
+        let conn = Arc::new(Conn::new(open.phase, clock).with_peer(peer));
         open.conns.insert(id, Arc::clone(&conn));
         self.count.send_replace(open.conns.len());
         Registered { id, conn, conns: Arc::clone(self) }
@@ -112,8 +126,8 @@ impl Drop for Registered {
 }
 
 impl Server {
-    pub fn new(memory: EngineMemory, workers: Handle, timers: Timers) -> Self {
-        let shared = Arc::new(Shared::new(memory, timers));
+    pub fn new(memory: EngineMemory, workers: Handle, timers: Timers, pool: Pool) -> Self {
+        let shared = Arc::new(Shared::new(memory, timers, pool));
         let conns =
             Arc::new(Conns { next: AtomicU64::new(0), open: Mutex::default(), count: watch::Sender::new(0) });
         shared.timers.spawn(sweep(Arc::clone(&shared), Arc::clone(&conns)));
@@ -157,13 +171,15 @@ impl Server {
         self.conns.move_to(phase);
         let mut count = self.conns.count.subscribe();
         if tokio::time::timeout(deadline, count.wait_for(|&count| count == 0)).await.is_ok() {
+            self.shared.pool.ended(LAST_WORDS).await;
             return 0;
         }
         let cut = *count.borrow();
+        self.shared.ending.store(true, Ordering::Relaxed);
         self.conns.move_to(Phase::Cut);
         // Dropping calls runs module code, which may not return: the engine's end does not wait for it.
-        let _all_gone =
-            tokio::time::timeout(Duration::from_secs(1), count.wait_for(|&count| count == 0)).await;
+        let _all_gone = tokio::time::timeout(LAST_WORDS, count.wait_for(|&count| count == 0)).await;
+        self.shared.pool.ended(LAST_WORDS).await;
         cut
     }
 }
@@ -171,10 +187,10 @@ impl Server {
 async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, conns: Arc<Conns>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => {
+            Ok((stream, peer)) => {
                 // Answers are written whole; waiting for more to send would only delay them.
                 let _ = stream.set_nodelay(true);
-                let registered = conns.insert(&shared.clock);
+                let registered = conns.insert(&shared.clock, peer);
                 let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
                     connection::serve(stream, &registered.conn, &shared).await;

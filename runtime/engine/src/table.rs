@@ -27,9 +27,11 @@ pub struct Target {
     pub instance: Option<Arc<Instance>>,
     /// Index into the manifest's handlers.
     pub handler: u32,
+    /// Its calls may hold their thread, so they run on the pool.
+    pub pooled: bool,
     /// Names of the path's parameters, in order.
     pub names: Arc<[Box<str>]>,
-    /// From the request's head to the answer's end.
+    /// From the request's head to the answer's end, or to its head where it is a stream.
     pub timeout: Duration,
     /// What the module may use.
     pub limits: Limits,
@@ -37,15 +39,24 @@ pub struct Target {
     pub in_flight: Arc<AtomicU32>,
 }
 
+/// Which handler a route leads to, and where that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// Index into the manifest's handlers.
+    pub handler: u32,
+    /// Its calls may hold their thread.
+    pub pooled: bool,
+}
+
 /// A module's part in the table.
 pub struct Claim<'a> {
     /// Its place where two modules want one route.
     pub precedence: Precedence,
-    /// Its routes, each with the index of its handler.
-    pub routes: Vec<(&'a Route, u32)>,
+    /// Its routes, each with its handler.
+    pub routes: Vec<(&'a Route, Lead)>,
     /// What runs it; `None` while it starts. Such a claim gives way to whatever serves.
     pub instance: Option<Arc<Instance>>,
-    /// From the request's head to the answer's end.
+    /// From the request's head to the answer's end, or to its head where it is a stream.
     pub timeout: Duration,
     /// What the module may use.
     pub limits: Limits,
@@ -95,7 +106,7 @@ impl Routes {
         let mut owners: HashMap<String, EntryKey> = HashMap::new();
         let mut lost = Vec::new();
         for claim in &claims {
-            for (route, handler) in &claim.routes {
+            for (route, lead) in &claim.routes {
                 let key = &claim.precedence.key;
                 let taken =
                     route.claims().into_iter().find_map(|text| Some((owners.get(&text)?.clone(), text)));
@@ -106,7 +117,7 @@ impl Routes {
                     }
                     _ => {
                         owners.extend(route.claims().into_iter().map(|text| (text, key.clone())));
-                        routes.insert(route, &Arc::new(claim.target(route, *handler)));
+                        routes.insert(route, &Arc::new(claim.target(route, *lead)));
                     }
                 }
             }
@@ -177,11 +188,12 @@ impl Routes {
 }
 
 impl Claim<'_> {
-    fn target(&self, route: &Route, handler: u32) -> Target {
+    fn target(&self, route: &Route, Lead { handler, pooled }: Lead) -> Target {
         Target {
             key: self.precedence.key.clone(),
             instance: self.instance.clone(),
             handler,
+            pooled,
             names: route.path.parameters().map(Box::from).collect(),
             timeout: self.timeout,
             limits: self.limits.clone(),

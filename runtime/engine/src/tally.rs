@@ -51,6 +51,28 @@ impl<'m> Timed<'m> {
     }
 }
 
+impl Timed<'_> {
+    /// Module row `row` has begun to answer with `status`; the answer is a stream.
+    pub fn begun(mut self, row: usize, status: u16) -> Underway {
+        self.over = true;
+        with(self.memory, |shard| shard.answered(row, status));
+        Underway { memory: self.memory.clone(), began: self.began }
+    }
+}
+
+/// A request whose answer is being streamed. It is over when this is dropped.
+pub(crate) struct Underway {
+    memory: EngineMemory,
+    began: Instant,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        with(&self.memory, |shard| shard.end(took));
+    }
+}
+
 impl Drop for Timed<'_> {
     fn drop(&mut self) {
         if !self.over {
@@ -79,5 +101,20 @@ mod tests {
         assert_eq!((tally.begun, tally.durations.count(), tally.in_flight()), (3, 2, 1));
         assert_eq!(tally.answers[&None].iter().sum::<u64>(), 1, "who left got no answer");
         drop(open);
+    }
+
+    #[test]
+    fn a_stream_is_answered_at_once_and_in_flight_until_it_is_over() {
+        let fd = create("test", ENGINE_MEMORY_WORDS).unwrap();
+        let memory = EngineMemory::new(SharedWords::map(&fd).unwrap()).unwrap();
+        let counts = || {
+            let mut tally = Tally::default();
+            memory.add_to(&mut tally);
+            (tally.answers[&None].iter().sum::<u64>(), tally.in_flight(), tally.durations.count())
+        };
+        let underway = Timed::begin(&memory).begun(0, 200);
+        assert_eq!(counts(), (1, 1, 0));
+        drop(underway);
+        assert_eq!(counts(), (1, 0, 1));
     }
 }

@@ -114,6 +114,7 @@ mod tests {
                 wanted: "1.0".into(),
                 serving: None,
                 failure: None,
+                notice: None,
             };
             (key, report)
         };

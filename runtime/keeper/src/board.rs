@@ -112,7 +112,15 @@ mod tests {
 
     fn entry(name: &str, state: EntryState) -> EntryReport {
         let key = EntryKey::new("shop", name).unwrap();
-        EntryReport { key, sequence: None, state, wanted: "1.0".into(), serving: None, failure: None }
+        EntryReport {
+            key,
+            sequence: None,
+            state,
+            wanted: "1.0".into(),
+            serving: None,
+            failure: None,
+            notice: None,
+        }
     }
 
     fn piece(restart: bool, entry: &EntryReport) -> ReportPiece {

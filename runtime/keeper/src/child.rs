@@ -111,6 +111,9 @@ impl Child {
             ToKeeper::Want(Want::LoaderHangs) => {
                 Event::LoaderHangs { generation, suspect: self.memory.suspect(self.memory.loader_slot()) }
             }
+            ToKeeper::Want(Want::WorkersHeld) => Event::WorkersHeld { generation },
+            ToKeeper::Stall { key } => Event::Stalled { key },
+            ToKeeper::Demote(demoted) => Event::Demoted { generation, demoted },
             ToKeeper::Probe { digest, path } => Event::Probe { generation, digest, path },
             ToKeeper::Report(piece) => Event::Report { generation, piece },
             ToKeeper::Pong(_) => Event::Pong { generation },

@@ -1,4 +1,4 @@
-//! What has happened since the keeper began: starts, handovers, deaths.
+//! What has happened since the keeper began: starts, handovers, deaths, stalls.
 //!
 //! Owns counters that never fall and the last deaths, in words. Pure; `machine` notes, `admin` tells.
 
@@ -10,8 +10,8 @@ use hotbay_protocol::Why;
 
 /// Deaths that are told in words.
 const MAX_DEATHS: usize = 20;
-/// Modules whose crashes are counted one by one; a pool holds at most 1,000, and they come and go.
-const MAX_CRASHED: usize = 1000;
+/// Modules whose crashes, or stalls, are counted one by one; a pool holds at most 1,000, and they come and go.
+const MAX_MODULES: usize = 1000;
 
 /// Counters and stories.
 #[derive(Debug, Default)]
@@ -26,7 +26,9 @@ pub struct History {
     pub cut: u64,
     /// Engines that ended without being told to, by the module that is to blame, if one is.
     pub crashes: BTreeMap<Option<EntryKey>, u64>,
-    /// The last of them, the newest last.
+    /// How often modules held a thread that serves; `None`: modules that are too many to be counted one by one.
+    pub stalls: BTreeMap<Option<EntryKey>, u64>,
+    /// The last of the crashes, the newest last.
     pub deaths: VecDeque<DeathNote>,
 }
 
@@ -52,15 +54,23 @@ impl History {
         *self.handovers.entry(label(why)).or_default() += 1;
     }
 
+    pub fn stalled(&mut self, module: &EntryKey) {
+        count(&mut self.stalls, Some(module.clone()));
+    }
+
     pub fn died(&mut self, note: DeathNote) {
-        let is_full = self.crashes.len() >= MAX_CRASHED && !self.crashes.contains_key(&note.module);
-        let module = note.module.clone().filter(|_| !is_full);
-        *self.crashes.entry(module).or_default() += 1;
+        count(&mut self.crashes, note.module.clone());
         if self.deaths.len() == MAX_DEATHS {
             self.deaths.pop_front();
         }
         self.deaths.push_back(note);
     }
+}
+
+/// Counts one more; those beyond the limit together.
+fn count(counts: &mut BTreeMap<Option<EntryKey>, u64>, module: Option<EntryKey>) {
+    let is_full = counts.len() >= MAX_MODULES && !counts.contains_key(&module);
+    *counts.entry(module.filter(|_| !is_full)).or_default() += 1;
 }
 
 /// A reason for a start as metrics have it.

@@ -1,14 +1,14 @@
-//! Which revisions ended engines.
+//! Which revisions ended engines, and which builds held their threads.
 //!
 //! Owns the rule of two: a revision that ended two engines within a minute is quarantined, until its fingerprint changes or the journal is
 //! removed; after a single strike another revision, if there is one, goes first for a while. Quarantine outlives the keeper, single strikes
-//! do not. Pure; `store` reads and writes the file.
+//! do not. That a build was demoted is the engine's finding; here it is kept for the next ones, and the next keeper. Pure; `store` reads and writes the file.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hotbay_api::Digest;
-use hotbay_protocol::{CrashNote, MAX_MESSAGE, Quarantine, Suspect, ToEngine};
+use hotbay_protocol::{CrashNote, Demoted, MAX_MESSAGE, Quarantine, Suspect, ToEngine};
 use serde::{Deserialize, Serialize};
 
 /// Two deaths this close together are no coincidence.
@@ -20,15 +20,19 @@ const HOLD_MAX: Duration = Duration::from_secs(3600);
 const MAX_STRIKES: usize = 64;
 /// A pool holds at most 1,000 modules; beyond that the oldest are forgotten.
 const MAX_QUARANTINED: usize = 1000;
+/// Builds that are gone stay in the list until newer ones push them out; one that comes back after so many is found out again.
+const MAX_DEMOTED: usize = 128;
 /// Of a message: it travels in every POLICY.
 const MAX_MESSAGE_CHARS: usize = 200;
 // The packet's header and the message's own frame, generously.
 const POLICY_FRAME_BYTES: usize = 256;
 
-/// Quarantined revisions, oldest first, and recent strikes.
+/// Quarantined revisions and demoted builds, each oldest first, and recent strikes.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Journal {
     quarantined: VecDeque<Quarantine>,
+    #[serde(default)]
+    demoted: VecDeque<Demoted>,
     #[serde(skip)]
     strikes: Vec<Strike>,
 }
@@ -94,23 +98,38 @@ impl Journal {
         Verdict::Quarantined
     }
 
-    /// Forgets the oldest beyond the limit.
+    /// Keeps in mind that a build's calls run on the pool. False if that was known.
+    pub fn demote(&mut self, demoted: &Demoted) -> bool {
+        if self.demoted.iter().any(|known| known.digest == demoted.digest) {
+            return false;
+        }
+        let message = demoted.message.chars().take(MAX_MESSAGE_CHARS).collect();
+        self.demoted.push_back(Demoted { message, ..demoted.clone() });
+        self.bound();
+        true
+    }
+
+    /// Forgets the oldest beyond the limits.
     pub fn bound(&mut self) {
+        while self.demoted.len() > MAX_DEMOTED {
+            self.demoted.pop_front();
+        }
         while self.quarantined.len() > MAX_QUARANTINED {
             self.quarantined.pop_front();
         }
     }
 
-    /// The POLICY for a new engine. It must fit one packet: quarantine comes first, the newest first, then recent strikes, then as many verified
-    /// builds (the newest last in `verified`) as there is room for. A build left out is only probed once more.
+    /// The POLICY for a new engine. It must fit one packet: quarantine comes first, the newest first, then recent strikes, demoted builds, and as many verified
+    /// ones (the newest last in `verified`) as there is room for. A build left out is only probed once more, or found out once more.
     pub fn policy(&self, now: Instant, verified: &VecDeque<Digest>) -> ToEngine {
         let mut room = MAX_MESSAGE - POLICY_FRAME_BYTES;
         let quarantined = fill(&mut room, self.quarantined.iter().rev());
         let crashed: Vec<CrashNote> =
             self.strikes.iter().rev().filter_map(|strike| strike.note(now)).collect();
         let crashed = fill(&mut room, crashed.iter());
+        let demoted = fill(&mut room, self.demoted.iter().rev());
         let verified = fill(&mut room, verified.iter().rev());
-        ToEngine::Policy { quarantined, verified, crashed }
+        ToEngine::Policy { quarantined, verified, crashed, demoted }
     }
 }
 
@@ -201,6 +220,15 @@ mod tests {
         }
         assert_eq!(journal.quarantined.len(), MAX_QUARANTINED);
         assert_eq!(journal.quarantined[0].key, suspect(5).key, "the oldest goes first");
+        for number in 0..MAX_DEMOTED as u32 + 5 {
+            let demoted = Demoted {
+                key: suspect(1).key,
+                digest: Digest::of(&number.to_be_bytes()),
+                message: "m".repeat(500),
+            };
+            assert!(journal.demote(&demoted) && !journal.demote(&demoted), "once");
+        }
+        assert_eq!(journal.demoted.len(), MAX_DEMOTED);
         let verified = (0..2000_u32).map(|number| Digest::of(&number.to_le_bytes())).collect();
         for journal in [journal, Journal::default()] {
             let policy = journal.policy(Instant::now(), &verified);

@@ -14,6 +14,7 @@ mod deadlines;
 mod event;
 mod lifecycle;
 mod shutdown;
+mod stalls;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -178,6 +179,9 @@ impl Machine {
             Event::LoaderHangs { generation, suspect } => {
                 self.on_loader_hangs(now, generation, suspect.as_ref())
             }
+            Event::Stalled { key } => self.history.stalled(&key),
+            Event::Demoted { generation, demoted } => self.on_demoted(generation, &demoted),
+            Event::WorkersHeld { generation } => self.on_workers_held(now, generation),
             Event::Pong { generation } => self.on_pong(generation),
             Event::Probe { generation, digest, path } => {
                 if let Some(message) = self.probes.request(generation, digest, path) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hotbay_api::Reason;
 use hotbay_logs::Level;
-use hotbay_protocol::{ProbeOutcome, Tally, ToEngine};
+use hotbay_protocol::{Figures, ProbeOutcome, Tally, ToEngine};
 use hotbay_sys::process::{self, Ended};
 use hotbay_sys::signals::{self, Signals};
 use hotbay_sys::{listener, listener::Damage};
@@ -51,6 +51,8 @@ pub(crate) struct Keeper {
     admin: Option<Admin>,
     /// What engines that are gone have counted.
     pub(crate) buried: Tally,
+    /// What their modules measured.
+    pub(crate) buried_figures: Figures,
     pub(crate) began: Instant,
     pub(crate) children: BTreeMap<u64, Child>,
     probes: Vec<ProbeRun>,
@@ -106,6 +108,7 @@ impl Keeper {
             health,
             admin,
             buried: Tally::default(),
+            buried_figures: Figures::default(),
             began: now,
             children: BTreeMap::new(),
             probes: Vec::new(),
@@ -211,8 +214,7 @@ impl Keeper {
             // Its last words, e.g. that it has drained, are still in the socket.
             self.hear(generation);
             if let Some(child) = self.children.remove(&generation) {
-                child.memory().add_to(&mut self.buried);
-                self.bound_buried();
+                self.bury_counts(&child);
                 self.handle(Event::Died { generation, death: child.death(ended.how) });
             }
         } else if let Some(at) = self.probes.iter().position(|probe| probe.pid == ended.pid) {
@@ -224,12 +226,15 @@ impl Keeper {
     }
 
     /// What is in the bay, or still known to an engine, is counted on: the report holds the bay's entries also while no engine lives.
-    fn bound_buried(&mut self) {
+    fn bury_counts(&mut self, dead: &Child) {
         let (machine, children) = (&self.machine, &self.children);
-        self.buried.bound(|| {
+        let living = || {
             let named = children.values().flat_map(|child| child.memory().modules());
             named.chain(machine.report().entries.into_iter().map(|entry| entry.key)).collect()
-        });
+        };
+        dead.memory().add_to(&mut self.buried);
+        self.buried.bound(living);
+        self.buried_figures.bury(dead.memory(), living);
     }
 
     /// Lets the machine decide, and executes what it decides, until nothing new comes of it.

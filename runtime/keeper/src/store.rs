@@ -105,8 +105,8 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
 mod tests {
     use std::collections::VecDeque;
 
-    use hotbay_api::EntryKey;
-    use hotbay_protocol::Suspect;
+    use hotbay_api::{Digest, EntryKey};
+    use hotbay_protocol::{Demoted, Suspect};
 
     use super::*;
 
@@ -118,9 +118,14 @@ mod tests {
         let key = EntryKey::new("shop", "hello").unwrap();
         journal
             .quarantine(&Suspect { key, fingerprint: "0f".into(), digest: String::new(), slot: 0 }, "hangs");
+        let key = EntryKey::new("shop", "slow").unwrap();
+        journal.demote(&Demoted { key, digest: Digest::of(b"slow"), message: "held a thread".into() });
         save_journal(&state, &journal);
         let policy = |journal: &Journal| journal.policy(Instant::now(), &VecDeque::new());
         assert_eq!(policy(&load_journal(&state).unwrap()), policy(&journal));
+        // As an earlier version wrote it.
+        fs::write(state.join(JOURNAL), r#"{"quarantined": []}"#).unwrap();
+        assert_eq!(policy(&load_journal(&state).unwrap()), policy(&Journal::default()));
         fs::write(state.join(JOURNAL), "{").unwrap();
         assert_eq!(policy(&load_journal(&state).unwrap()), policy(&Journal::default()));
         assert_eq!(fs::read(state.join("journal.json.bad")).unwrap(), b"{");

@@ -21,6 +21,13 @@ impl Keeper {
         };
         let routes = report.entries.iter().filter_map(|entry| self.machine.board().routes(&entry.key));
         let mut tally = self.buried.clone();
+        let mut figures = self.buried_figures.clone();
+        // The engine that serves comes last: of a gauge, it is the one that counts.
+        let (serving, others): (Vec<_>, Vec<_>) =
+            self.machine.engines().partition(|(_, stage, _)| *stage == "active");
+        for (generation, ..) in others.into_iter().chain(serving) {
+            self.children.get(&generation).into_iter().for_each(|child| figures.add_living(child.memory()));
+        }
         let mut engines = Vec::new();
         for (generation, stage, started) in self.machine.engines() {
             let Some(child) = self.children.get(&generation) else { continue };
@@ -33,6 +40,7 @@ impl Keeper {
                 uptime: now.duration_since(started),
                 in_flight: own.in_flight(),
                 images: child.memory().images(),
+                pool: child.memory().pool(),
                 process: Process::read(&child.pid.to_string()),
             });
             tally.add(&own);
@@ -41,6 +49,7 @@ impl Keeper {
             routes: routes.cloned().collect(),
             report,
             tally,
+            figures,
             engines,
             quarantined: self.machine.journal().quarantined(),
             keeper: Process::read("self"),

@@ -1,27 +1,27 @@
 //! One request's way through a module: start, polls, drop.
 //!
 //! Owns the rules of a call: one answer, `drop` exactly once for a start that answered PENDING, the handle dead before it, and a mark in the thread's
-//! slot while foreign code runs. Must not route, time or count: the engine does.
+//! slot while foreign code runs. From the head of a streamed answer on, its [`Stream`](crate::Stream) owns the call. Must not route, time or count: the engine does.
 
 use std::ffi::c_void;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use hotbay_abi as abi;
 use hotbay_abi::Handle;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 
-use crate::frame::Frame;
-use crate::handle::{self, Body, Closed, Kind, Reply};
+use crate::answer::{Answer, AnswerBody, CallFailure, DropReason, failure, unfinished};
+use crate::frame::{Frame, FrameRef, InUse};
+use crate::handle::{self, Body, Closed, Kind, Reply, State};
 use crate::marks::in_module;
 use crate::{Captures, Instance};
 
 /// Polls in a row for wakes that came while the module was being polled; then the thread's other tasks get their turn.
-const POLLS_IN_A_ROW: u32 = 32;
+pub(crate) const POLLS_IN_A_ROW: u32 = 32;
 
 /// A request on its way into a module.
 pub struct Incoming {
@@ -33,52 +33,8 @@ pub struct Incoming {
     pub captures: Captures,
     /// Its body.
     pub body: Body,
-}
-
-/// What a module answers.
-#[derive(Debug)]
-pub struct Answer {
-    /// 200 to 599.
-    pub status: StatusCode,
-    /// Checked.
-    pub headers: HeaderMap,
-    /// All of it.
-    pub body: Bytes,
-}
-
-/// Why a call has no answer.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CallFailure {
-    /// The SDK caught a panic.
-    #[error("the handler panicked: {0}")]
-    Panicked(String),
-    /// It said that it failed.
-    #[error("the handler failed with code {code}: {words}")]
-    Failed {
-        /// A negative `hb_rc`.
-        code: i32,
-        /// From `fail`.
-        words: String,
-    },
-    /// It said that it was done, and had not answered.
-    #[error("the handler ended without an answer")]
-    NoAnswer,
-    /// It cut the call.
-    #[error("the handler aborted the call")]
-    Aborted,
-    /// A million calls are alive.
-    #[error("too many calls are in flight")]
-    NoHandles,
-}
-
-/// Why a call that was not answered ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum DropReason {
-    /// The client left.
-    Disconnect = abi::DROP_DISCONNECT,
-    /// It took too long.
-    Timeout = abi::DROP_TIMEOUT,
+    /// Who is at the other end of the connection.
+    pub peer: Option<SocketAddr>,
 }
 
 /// How a call began.
@@ -94,7 +50,7 @@ pub struct Call {
     instance: Arc<Instance>,
     handle: Handle,
     state: *mut c_void,
-    frame: Option<Box<Frame>>,
+    frame: Option<InUse>,
     end: DropReason,
 }
 
@@ -105,13 +61,15 @@ unsafe impl Send for Call {}
 // What goes in and out is large: where this is part of its caller, less of it is copied.
 #[inline(always)]
 pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
-    let Incoming { parts, handler, captures, body } = incoming;
+    let Incoming { parts, handler, captures, body, peer } = incoming;
     let (inline, body) = match body {
-        Body::Whole(bytes) => (Some(bytes), Body::Whole(Bytes::new())),
+        Body::Whole(bytes) => (Some(bytes), Body::Whole(bytes::Bytes::new())),
         stream @ Body::Stream(_) => (None, stream),
     };
-    let frame = Frame::new(parts, handler, captures, inline);
-    let Some(handle) = handle::open(Kind::Call, body, instance.mark()) else {
+    let frame = Frame::begin(parts, handler, captures, inline, peer);
+    // SAFETY: the frame is only read and stays in the call until `close` has been called, here or in `finish`.
+    let known = unsafe { FrameRef::new(&frame) };
+    let Some(handle) = handle::open(Kind::Call, body, instance.mark(), Some(known)) else {
         return Started::Done(Err(CallFailure::NoHandles));
     };
     let mut state = std::ptr::null_mut();
@@ -121,23 +79,58 @@ pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
         unsafe { start(instance.pointer(), handle, frame.request(), &raw mut state) }
     });
     if rc != abi::PENDING {
-        let result = verdict(rc, handle::close(handle));
+        let closed = handle::close_answered(handle);
         frame.recycle();
-        return Started::Done(result);
+        return match closed {
+            Some(Ok(answer)) => Started::Done(Ok(answer)),
+            Some(Err(closed)) => Started::Done(verdict(rc, Some(closed))),
+            None => Started::Done(verdict(rc, None)),
+        };
     }
     let end = DropReason::Disconnect;
     let mut call = Call { instance: Arc::clone(instance), handle, state, frame: Some(frame), end };
     match call.settle() {
         Settled::Over(result) => Started::Done(result),
+        Settled::Begun(answer) => Started::Done(Ok(answer.followed(call))),
         // A wake may have come already; the first poll of the future looks.
-        Settled::Again | Settled::Waits => Started::Pending(call),
+        Settled::Again | Settled::Yields | Settled::Waits => Started::Pending(call),
     }
 }
 
 enum Settled {
     Over(Result<Answer, CallFailure>),
+    /// The head is there, and the call goes on.
+    Begun(Answer),
     Again,
+    /// As `Again`, and others have waited long enough.
+    Yields,
     Waits,
+}
+
+impl Answer {
+    /// With the call behind its stream.
+    fn followed(mut self, call: Call) -> Self {
+        if let AnswerBody::Stream(stream) = &mut self.body {
+            stream.follow(call);
+        }
+        self
+    }
+}
+
+impl State {
+    /// What becomes of a call that waits, by its answer; `None` while there is none.
+    fn settled(&mut self) -> Option<Settled> {
+        if matches!(self.reply, Reply::Open) {
+            return None;
+        }
+        if let Reply::Answered(Answer { body: AnswerBody::Stream(stream), .. }) = &mut self.reply
+            && let Some(outgoing) = stream.take_left()
+            && let Reply::Answered(answer) = std::mem::replace(&mut self.reply, Reply::Begun(outgoing))
+        {
+            return Some(Settled::Begun(answer));
+        }
+        Some(Settled::Over(Err(CallFailure::NoAnswer)))
+    }
 }
 
 impl Call {
@@ -146,15 +139,20 @@ impl Call {
         self.end = end;
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle
+    }
+
     /// After foreign code has answered PENDING: is the answer there all the same, or has a wake come?
     fn settle(&mut self) -> Settled {
         let looked = handle::with(self.handle, |state| {
-            state.running = false;
-            match state.reply {
-                Reply::Open if std::mem::take(&mut state.woken) => Settled::Again,
-                Reply::Open => Settled::Waits,
-                Reply::Answered(_) | Reply::Aborted => Settled::Over(Err(CallFailure::NoAnswer)),
-            }
+            state.turn.end();
+            let overdrawn = state.take_overdrawn();
+            state.settled().unwrap_or_else(|| match state.turn.take_woken() {
+                true if overdrawn => Settled::Yields,
+                true => Settled::Again,
+                false => Settled::Waits,
+            })
         });
         match looked {
             Some(Settled::Over(_)) | None => Settled::Over(self.finish(abi::READY, abi::DROP_DONE)),
@@ -162,9 +160,14 @@ impl Call {
         }
     }
 
-    /// Ends the call: the handle first, so that a late word of the module's threads finds nobody, then the state.
+    /// Ends the call with what its answer comes to.
     fn finish(&mut self, rc: abi::Rc, why: i32) -> Result<Answer, CallFailure> {
-        let Some(frame) = self.frame.take() else { return Err(CallFailure::NoAnswer) };
+        verdict(rc, self.end(why))
+    }
+
+    /// Ends the call: the handle first, so that a late word of the module's threads finds nobody, then the state. `None`: it has ended before.
+    pub(crate) fn end(&mut self, why: i32) -> Option<Closed> {
+        let frame = self.frame.take()?;
         let closed = handle::close(self.handle);
         let drop_state = self.instance.image().table().drop;
         in_module(&self.instance, self.handle, &frame, || {
@@ -172,46 +175,59 @@ impl Call {
             unsafe { drop_state(self.state, why) }
         });
         frame.recycle();
-        verdict(rc, closed)
+        closed
+    }
+
+    /// Has the module polled; the state counts as running already.
+    pub(crate) fn poll_module(&self) -> abi::Rc {
+        let poll = self.instance.image().table().poll;
+        // Taken by `end` alone, after which nobody polls.
+        let Some(frame) = &self.frame else { return abi::GONE };
+        in_module(&self.instance, self.handle, frame, || {
+            // SAFETY: `state` came from a start that answered PENDING and was not dropped yet.
+            unsafe { poll(self.state, self.handle) }
+        })
     }
 
     /// One poll of the module. `None`: it waits, and the waker is in place.
     fn poll_once(&mut self, cx: &Context<'_>) -> Option<Settled> {
-        let ready = handle::with(self.handle, |state| {
-            let waits = matches!(state.reply, Reply::Open);
-            state.running = waits;
-            state.woken = false;
-            !waits
+        let settled = handle::with(self.handle, |state| {
+            let settled = state.settled();
+            if settled.is_none() {
+                state.begin_poll();
+            }
+            settled
         });
-        if ready != Some(false) {
-            return Some(Settled::Over(self.finish(abi::READY, abi::DROP_DONE)));
+        match settled {
+            Some(None) => {}
+            Some(Some(begun @ Settled::Begun(_))) => return Some(begun),
+            Some(Some(_)) | None => return Some(Settled::Over(self.finish(abi::READY, abi::DROP_DONE))),
         }
-        let poll = self.instance.image().table().poll;
-        // Taken by `finish` alone, after which nobody polls.
-        let Some(frame) = &self.frame else { return Some(Settled::Over(Err(CallFailure::NoAnswer))) };
-        let rc = in_module(&self.instance, self.handle, frame, || {
-            // SAFETY: `state` came from a start that answered PENDING and was not dropped yet.
-            unsafe { poll(self.state, self.handle) }
-        });
+        let rc = self.poll_module();
         if rc != abi::PENDING {
             let why = if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE };
             return Some(Settled::Over(self.finish(rc, why)));
         }
         match self.settle() {
             Settled::Waits if self.register(cx) => None,
-            Settled::Waits | Settled::Again => Some(Settled::Again),
-            over @ Settled::Over(_) => Some(over),
+            Settled::Waits => Some(Settled::Again),
+            other => Some(other),
         }
+    }
+
+    /// The call itself, for a stream. This one is over without having ended.
+    fn hand_over(&mut self) -> Self {
+        Self { instance: Arc::clone(&self.instance), frame: self.frame.take(), ..*self }
     }
 
     /// Leaves the waker; false if a wake or the answer came in between.
     fn register(&self, cx: &Context<'_>) -> bool {
-        let registered = handle::with(self.handle, |state| {
-            let quiet = !state.woken && matches!(state.reply, Reply::Open);
-            let old = if quiet { state.waker.replace(cx.waker().clone()) } else { None };
-            (quiet, old)
+        let registered = handle::with(self.handle, |state| match state.reply {
+            Reply::Open => state.turn.wait(|| cx.waker().clone()).ok(),
+            _ => None,
         });
-        registered.is_some_and(|(quiet, _old)| quiet)
+        // What waited before is dropped here, after the lock.
+        registered.flatten().is_some()
     }
 }
 
@@ -223,6 +239,8 @@ impl Future for Call {
             match self.poll_once(cx) {
                 None => return Poll::Pending,
                 Some(Settled::Over(result)) => return Poll::Ready(result),
+                Some(Settled::Begun(answer)) => return Poll::Ready(Ok(answer.followed(self.hand_over()))),
+                Some(Settled::Yields) => break,
                 Some(Settled::Again | Settled::Waits) => {}
             }
         }
@@ -240,16 +258,13 @@ impl Drop for Call {
 }
 
 /// What a call comes to, given what its module returned and said.
-#[inline(always)]
 fn verdict(rc: abi::Rc, closed: Option<Closed>) -> Result<Answer, CallFailure> {
     let Some(closed) = closed else { return Err(CallFailure::NoAnswer) };
-    let words = || closed.words.unwrap_or_else(|| "no words were given".to_owned());
-    match (rc, closed.reply) {
-        (_, Reply::Aborted) => Err(CallFailure::Aborted),
+    match closed.reply {
+        Reply::Aborted => Err(CallFailure::Aborted),
         // A complete answer stands, whatever came after it: the client may not be told otherwise any more.
-        (_, Reply::Answered(answer)) => Ok(answer),
-        (abi::PANIC, _) => Err(CallFailure::Panicked(words())),
-        (code, _) if code < 0 => Err(CallFailure::Failed { code, words: words() }),
-        (_, Reply::Open) => Err(CallFailure::NoAnswer),
+        Reply::Answered(answer) if answer.is_complete() => Ok(answer),
+        Reply::Answered(_) | Reply::Begun(_) => Err(unfinished(rc, closed.words)),
+        Reply::Open => Err(failure(rc, closed.words)),
     }
 }

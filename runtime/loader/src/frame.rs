@@ -5,13 +5,17 @@
 
 use std::cell::RefCell;
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use hotbay_abi::{Header, REQ_BODY_INLINE, Request, Str, size_of_table};
+use hotbay_abi::{Header, REQ_BODY_INLINE, REQ_UPGRADE_OK, Request, Str, size_of_table};
 use hotbay_sys::crash::TEXT_BYTES;
 use http::request::Parts;
-use http::{HeaderMap, Version, header};
+use http::{HeaderMap, Method, Version, header};
 
 use crate::spare;
 
@@ -27,6 +31,13 @@ pub struct Captures {
     pub ranges: Vec<(usize, usize)>,
 }
 
+/// Among a request's extensions: the client offers to leave HTTP, and the connection can.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// For which protocol, in lower case.
+    pub protocol: String,
+}
+
 pub(crate) struct Frame {
     request: Request,
     headers: Vec<Header>,
@@ -37,6 +48,63 @@ pub(crate) struct Frame {
     body: Bytes,
     /// Path and query in one block, where hyper has them in two.
     target: String,
+    peer: Option<SocketAddr>,
+    /// What few calls ask for, made when they do.
+    asked: OnceLock<Box<Asked>>,
+}
+
+/// Texts that the host makes for `info`.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// Where the client sent no id.
+    pub request_id: OnceLock<String>,
+    /// The client's address.
+    pub peer: OnceLock<String>,
+}
+
+/// A frame in use. Held by a pointer, because a box that is moved claims to be the only way to what is in it, and the module and the call's slot have
+/// others.
+pub(crate) struct InUse(NonNull<Frame>);
+
+// SAFETY: it owns the frame, which may cross threads.
+unsafe impl Send for InUse {}
+
+impl Deref for InUse {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        // SAFETY: it points to a frame until `recycle` or `drop`, and nobody writes to that before.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        // SAFETY: from `Frame::begin`'s box, which nobody else frees: `recycle` does not come here.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A frame as the slot of its call knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct FrameRef(NonNull<Frame>);
+
+// SAFETY: a frame may be read from any thread: its parts are plain data, and what is made later is behind `OnceLock`.
+unsafe impl Send for FrameRef {}
+
+impl FrameRef {
+    /// # Safety
+    /// The frame must stay where it is and be only read from until the handle that this is given to is closed.
+    pub unsafe fn new(frame: &InUse) -> Self {
+        Self(frame.0)
+    }
+
+    /// # Safety
+    /// The handle must not be closed during `'f`: its slot's lock must be held.
+    pub unsafe fn get<'f>(self) -> &'f Frame {
+        // SAFETY: the frame is there until the handle is closed, by the promise to `new`.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 // SAFETY: the pointers in a frame point into what the frame itself owns, and all of that may cross threads.
@@ -50,16 +118,27 @@ thread_local! {
 impl Frame {
     /// A frame for `parts`; `body` is the whole body, or `None` if the module has to read it.
     #[inline(always)]
-    pub fn new(parts: Parts, handler: u32, captures: Captures, body: Option<Bytes>) -> Box<Self> {
-        let mut frame = FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(Self::empty);
-        frame.captures = captures;
+    pub fn begin(
+        parts: Parts,
+        handler: u32,
+        captures: Captures,
+        body: Option<Bytes>,
+        peer: Option<SocketAddr>,
+    ) -> InUse {
+        let in_use =
+            InUse(NonNull::from(Box::leak(FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(Self::empty))));
+        // SAFETY: it was made just now, and what points into it is made from here.
+        let frame = unsafe { &mut *in_use.0.as_ptr() };
+        (frame.captures, frame.peer) = (captures, peer);
         let inline = body.is_some();
         frame.body = body.unwrap_or_default();
-        // The box does not move any more, so the parts may be pointed into (a method may hold its text inline).
+        // The frame does not move any more, so the parts may be pointed into (a method may hold its text inline).
         let parts = frame.parts.insert(parts);
         let host = fill_headers(&mut frame.headers, &parts.headers);
         let (path, query) = target(&parts.uri, &mut frame.target);
-        fill_params(&mut frame.params, &frame.captures, path);
+        if !frame.captures.ranges.is_empty() {
+            fill_params(&mut frame.params, &frame.captures, path);
+        }
         let authority = match parts.uri.authority() {
             Some(authority) => Str::new(authority.as_str().as_bytes()),
             None => host,
@@ -82,13 +161,55 @@ impl Frame {
             path: Str::new(path.as_bytes()),
             query: query.map_or(Str::ABSENT, |query| Str::new(query.as_bytes())),
             body: if inline { Str::new(&frame.body) } else { Str::ABSENT },
+            protocol: Str::ABSENT,
             headers: frame.headers.as_ptr(),
             params: frame.params.as_ptr(),
             content_length: content_length(&parts.headers, inline, frame.body.len()),
             deadline_ns: 0,
             request_id: [0, 0],
         };
-        frame
+        if !parts.extensions.is_empty()
+            && let Some(offer) = parts.extensions.get::<Offer>()
+        {
+            frame.request.protocol = Str::new(offer.protocol.as_bytes());
+            frame.request.flags |= REQ_UPGRADE_OK;
+        }
+        in_use
+    }
+
+    /// Whether an answer may be an upgrade.
+    pub fn offers_upgrade(&self) -> bool {
+        self.request.flags & REQ_UPGRADE_OK != 0
+    }
+
+    /// Whether the client wants only the answer's head.
+    pub fn is_head(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.method == Method::HEAD)
+    }
+
+    /// Whether it came by HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        self.request.http == 20
+    }
+
+    /// The request's headers.
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.parts.as_ref().map(|parts| &parts.headers)
+    }
+
+    /// Who is at the other end of the connection.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// What lives as long as the request, made for it. Costs an allocation.
+    pub fn asked(&self) -> &Asked {
+        self.asked.get_or_init(Box::default)
+    }
+
+    /// Which handler answers.
+    pub fn handler(&self) -> u32 {
+        self.request.handler
     }
 
     /// What a module's `start` gets. Valid until the frame is recycled.
@@ -116,22 +237,6 @@ impl Frame {
         length
     }
 
-    /// Ends the views and keeps the memory for the next call of this thread.
-    pub fn recycle(mut self: Box<Self>) {
-        self.headers.clear();
-        self.params.clear();
-        if let Some(Parts { headers, .. }) = self.parts.take() {
-            spare::keep(headers);
-        }
-        self.captures = Captures::default();
-        self.body = Bytes::new();
-        FRAMES.with_borrow_mut(|frames| {
-            if frames.len() < POOL {
-                frames.push(self);
-            }
-        });
-    }
-
     fn empty() -> Box<Self> {
         let absent = Str::ABSENT;
         Box::new(Self {
@@ -149,6 +254,7 @@ impl Frame {
                 path: absent,
                 query: absent,
                 body: absent,
+                protocol: absent,
                 headers: std::ptr::null(),
                 params: std::ptr::null(),
                 content_length: -1,
@@ -161,7 +267,34 @@ impl Frame {
             captures: Captures::default(),
             body: Bytes::new(),
             target: String::new(),
+            peer: None,
+            asked: OnceLock::new(),
         })
+    }
+}
+
+impl InUse {
+    /// Ends the views and keeps the memory for the next call of this thread.
+    pub fn recycle(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: from `Frame::begin`'s box, and `this` is not dropped.
+        let mut frame = unsafe { Box::from_raw(this.0.as_ptr()) };
+        frame.headers.clear();
+        frame.params.clear();
+        if let Some(Parts { headers, .. }) = frame.parts.take() {
+            spare::keep(headers);
+        }
+        frame.captures = Captures::default();
+        frame.body = Bytes::new();
+        // Seldom there, and a look costs less than to take nothing.
+        if frame.asked.get().is_some() {
+            frame.asked = OnceLock::new();
+        }
+        FRAMES.with_borrow_mut(|frames| {
+            if frames.len() < POOL {
+                frames.push(frame);
+            }
+        });
     }
 }
 
@@ -207,7 +340,8 @@ fn content_length(headers: &HeaderMap, inline: bool, length: usize) -> i64 {
         return i64::try_from(length).unwrap_or(i64::MAX);
     }
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    declared.unwrap_or(-1)
+    // Negative ones hyper refuses before; a module may rely on there being none.
+    declared.filter(|length| *length >= 0).unwrap_or(-1)
 }
 
 #[cfg(test)]
@@ -217,7 +351,7 @@ mod tests {
     #[test]
     fn the_query_follows_the_path_even_where_the_path_is_not_the_clients() {
         let (parts, ()) = http::Request::get("http://example.com?x=1").body(()).unwrap().into_parts();
-        let frame = Frame::new(parts, 0, Captures::default(), Some(Bytes::new()));
+        let frame = Frame::begin(parts, 0, Captures::default(), Some(Bytes::new()), None);
         let view = &frame.request;
         assert_eq!(view.query.ptr as usize, view.path.ptr as usize + view.path.len + 1);
         // SAFETY: the frame lives.
@@ -229,7 +363,7 @@ mod tests {
     fn a_crash_names_method_and_path_and_no_query() {
         let describe = |uri: &str| {
             let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
-            let frame = Frame::new(parts, 0, Captures::default(), Some(Bytes::new()));
+            let frame = Frame::begin(parts, 0, Captures::default(), Some(Bytes::new()), None);
             let mut text = [0; TEXT_BYTES];
             // SAFETY: the frame is in use.
             let length = unsafe { Frame::describe((&raw const *frame).cast(), &mut text) };
@@ -247,7 +381,7 @@ mod tests {
             http::Request::get("http://example.com/users/7?x=1").header("x-a", "b").body(()).unwrap();
         let (parts, ()) = request.into_parts();
         let captures = Captures { names: ["id".into()].into(), ranges: vec![(7, 8)] };
-        let frame = Frame::new(parts, 3, captures, Some(Bytes::from_static(b"body")));
+        let frame = Frame::begin(parts, 3, captures, Some(Bytes::from_static(b"body")), None);
         let view = &frame.request;
         // SAFETY: the frame lives.
         let text = |view: Str| unsafe { view.get() }.map(|bytes| String::from_utf8_lossy(bytes).into_owned());

@@ -4,6 +4,9 @@
 //! malicious module can never reach somebody else's request. Must not run foreign code (wakers, releases) under a slot's lock:
 //! what has to be dropped or woken is handed out.
 
+mod turn;
+mod turns;
+
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,10 +14,14 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use hotbay_abi::Handle;
-use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::call::Answer;
+use crate::answer::{Answer, AnswerBody};
+use crate::frame::{Frame, FrameRef};
+use crate::host::timer;
+use crate::input::{Coming, Input};
+use crate::outgoing::Outgoing;
 use crate::queue::Mark;
+use turn::Turn;
 
 /// 1,048,576 calls at a time; 44 bits of generation last 5 years on one slot at 100,000 calls a second, and then the slot retires.
 const INDEX_BITS: u32 = 20;
@@ -29,7 +36,7 @@ pub enum Body {
     /// All of it.
     Whole(Bytes),
     /// Still arriving. A length limit shows as [`http_body_util::LengthLimitError`].
-    Stream(UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>),
+    Stream(Coming),
 }
 
 /// What a slot holds while its handle lives.
@@ -38,20 +45,22 @@ pub(crate) struct State {
     live: bool,
     /// What the module has answered.
     pub reply: Reply,
-    /// Of the task that waits for the next poll.
-    pub waker: Option<Waker>,
-    /// Start or poll is on some stack.
-    pub running: bool,
-    /// A wake came while it was running.
-    pub woken: bool,
-    /// Of the request; `None` while a read is under way.
-    pub body: Option<Body>,
+    /// Whether start or poll is on some stack, and who waits for the next poll.
+    pub turn: Turn<Waker>,
+    /// Reads and writes that this poll was answered with READY.
+    ready: u8,
+    /// What is to be read; `None`: nothing, the body was whole.
+    pub input: Option<Box<Input>>,
     /// What the module said with `fail`.
     pub words: Option<String>,
     /// Which module's it is, for log lines and blame.
     pub mark: Mark,
     /// What the handle names.
     pub kind: Kind,
+    /// The request, until `close`; an instance has none.
+    frame: Option<FrameRef>,
+    /// When the timer of this handle is due, as `now_ns` counts; 0: it is not armed.
+    pub timer_at: u64,
 }
 
 /// What a handle names.
@@ -64,7 +73,10 @@ pub(crate) enum Kind {
 /// How far the answer is.
 pub(crate) enum Reply {
     Open,
+    /// Nobody has collected it yet.
     Answered(Answer),
+    /// Its head is on the way to the client; here is what follows.
+    Begun(Box<Outgoing>),
     Aborted,
 }
 
@@ -99,25 +111,46 @@ impl State {
         Self {
             live: false,
             reply: Reply::Open,
-            waker: None,
-            running: false,
-            woken: false,
-            body: None,
+            turn: Turn::new(),
+            ready: 0,
+            input: None,
             words: None,
             mark: Mark::default(),
             kind: Kind::Call,
+            frame: None,
+            timer_at: 0,
         }
+    }
+
+    #[cold]
+    fn take_all(&mut self) -> Closed {
+        Closed {
+            reply: std::mem::replace(&mut self.reply, Reply::Open),
+            words: self.words.take(),
+            _input: self.input.take(),
+        }
+    }
+
+    /// The request of the call.
+    pub fn frame(&self) -> Option<&Frame> {
+        // SAFETY: who opened the handle promised that the frame outlives it, and whoever has this state holds the lock that `close` takes.
+        self.frame.map(|frame| unsafe { frame.get() })
     }
 }
 
-/// Gives a handle to a call or instance that is about to run; `None` when a million are alive.
-pub(crate) fn open(kind: Kind, body: Body, mark: Mark) -> Option<Handle> {
+/// Gives a handle to a call or instance that is about to run; `None` when a million are alive. A call's `frame` must not be touched, moved or
+/// recycled before `close` has returned, as [`FrameRef::new`] wants it.
+pub(crate) fn open(kind: Kind, body: Body, mark: Mark, frame: Option<FrameRef>) -> Option<Handle> {
     let index = free_index()?;
     let slot = slot(index)?;
     let mut state = lock(&slot.state);
     // The rest is empty: `close` has left it so.
-    (state.live, state.running, state.woken) = (true, true, false);
-    (state.kind, state.mark, state.body) = (kind, mark, Some(body));
+    state.live = true;
+    state.begin_poll();
+    (state.kind, state.mark, state.frame) = (kind, mark, frame);
+    if let Body::Stream(body) = body {
+        state.input = Some(Box::new(Input::new(body)));
+    }
     drop(state);
     Some(slot.generation.load(Ordering::Acquire) << INDEX_BITS | u64::from(index))
 }
@@ -128,12 +161,36 @@ pub(crate) struct Closed {
     pub reply: Reply,
     /// What it said with `fail`.
     pub words: Option<String>,
+    /// What is left of its input, with trailers that the module may look at until its state has been dropped.
+    pub _input: Option<Box<Input>>,
 }
 
 /// Ends a handle and returns what came of it; `None` if it was stale.
-// The answer is large: where this is part of its caller, it is moved once.
-#[inline(always)]
 pub(crate) fn close(handle: Handle) -> Option<Closed> {
+    close_with(handle, State::take_all)
+}
+
+/// As [`close`], of a call that may have been answered as most are: then only the answer is taken out, which is large.
+// Where this is part of its caller, it is moved once.
+#[allow(clippy::result_large_err, reason = "both are as large, and neither is an error")]
+#[inline(always)]
+pub(crate) fn close_answered(handle: Handle) -> Option<Result<Answer, Closed>> {
+    close_with(handle, |state| {
+        let is_usual = state.words.is_none() && state.input.is_none();
+        match &mut state.reply {
+            reply @ Reply::Answered(Answer { body: AnswerBody::Whole(_), .. }) if is_usual => {
+                match std::mem::replace(reply, Reply::Open) {
+                    Reply::Answered(answer) => Ok(answer),
+                    reply => Err(Closed { reply, words: None, _input: None }),
+                }
+            }
+            _ => Err(state.take_all()),
+        }
+    })
+}
+
+#[inline(always)]
+fn close_with<R>(handle: Handle, take: impl FnOnce(&mut State) -> R) -> Option<R> {
     let (index, generation) = parts(handle);
     let slot = slot(index)?;
     let mut state = lock(&slot.state);
@@ -141,24 +198,28 @@ pub(crate) fn close(handle: Handle) -> Option<Closed> {
         return None;
     }
     state.live = false;
-    let closed =
-        Closed { reply: std::mem::replace(&mut state.reply, Reply::Open), words: state.words.take() };
+    let taken = take(&mut state);
     // Dropped after the lock.
-    let _waker_and_body = (state.waker.take(), state.body.take());
+    let _waker = state.turn.leave();
+    if state.timer_at != 0 {
+        timer::disarm(handle, std::mem::take(&mut state.timer_at));
+    }
     slot.generation.store(generation + 1, Ordering::Release);
     drop(state);
     if generation + 1 < MAX_GENERATION {
         give_back(index);
     }
-    Some(closed)
+    Some(taken)
 }
 
 /// As [`with`], for a handle that must name a call.
+#[inline(always)]
 pub(crate) fn with_call<R>(handle: Handle, change: impl FnOnce(&mut State) -> R) -> Option<R> {
     with(handle, |state| (state.kind == Kind::Call).then(|| change(state))).flatten()
 }
 
 /// Runs `change` on the state of a live handle. `change` must not run foreign code.
+#[inline(always)]
 pub(crate) fn with<R>(handle: Handle, change: impl FnOnce(&mut State) -> R) -> Option<R> {
     let (index, generation) = parts(handle);
     let slot = slot(index)?;
@@ -223,7 +284,7 @@ mod tests {
     use super::*;
 
     fn open_call() -> Option<Handle> {
-        open(Kind::Call, Body::Whole(Bytes::new()), Mark::default())
+        open(Kind::Call, Body::Whole(Bytes::new()), Mark::default(), None)
     }
 
     #[test]
@@ -244,12 +305,16 @@ mod tests {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::spawn(|| {
-                    let handles: Vec<_> = (0..500).map(|_| open_call().unwrap()).collect();
+                    let handles: Vec<_> =
+                        (0..if cfg!(miri) { 10 } else { 500 }).map(|_| open_call().unwrap()).collect();
                     for &handle in &handles {
-                        assert!(with(handle, |state| state.woken = !state.woken).is_some());
+                        assert!(with(handle, |state| state.turn.wake()).is_some_and(|waker| waker.is_none()));
                     }
                     handles.iter().for_each(|&handle| {
-                        assert!(with(handle, |state| state.woken) == Some(true) && close(handle).is_some())
+                        assert!(
+                            with(handle, |state| state.turn.take_woken()) == Some(true)
+                                && close(handle).is_some()
+                        )
                     });
                     handles
                 })

@@ -123,6 +123,12 @@ impl Image {
         self.digest
     }
 
+    /// An image whose functions are the test's own.
+    #[cfg(test)]
+    pub(crate) fn of(table: Table) -> Self {
+        Self { table, digest: Digest::of(b"") }
+    }
+
     pub(crate) fn table(&self) -> &Table {
         &self.table
     }
@@ -197,3 +203,81 @@ struct Required {
 }
 
 const _: () = assert!(size_of::<Required>() == std::mem::offset_of!(Module, extension));
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_void;
+
+    use abi::{Config, Handle, Rc, Request, size_of_table};
+
+    use super::*;
+
+    unsafe extern "C" fn create(_: *const Config, _: Handle, _: *mut *mut c_void) -> Rc {
+        abi::READY
+    }
+    unsafe extern "C" fn instance(_: *mut c_void, _: Handle) -> Rc {
+        abi::READY
+    }
+    unsafe extern "C" fn destroy(_: *mut c_void) {}
+    unsafe extern "C" fn start(_: *mut c_void, _: Handle, _: *const Request, _: *mut *mut c_void) -> Rc {
+        abi::READY
+    }
+    unsafe extern "C" fn end(_: *mut c_void, _: i32) {}
+
+    /// As a module of a later minor version has it: what is new stands at the end.
+    #[repr(C)]
+    struct Newer {
+        known: Module,
+        news: [u64; 4],
+    }
+
+    fn table(change: impl FnOnce(&mut Newer)) -> Result<Table, LoadError> {
+        let known = Module {
+            size: size_of_table::<Module>(),
+            abi_minor: u32::from(abi::ABI_MINOR),
+            flags: abi::MOD_PANIC_UNWIND,
+            n_handlers: 3,
+            create: Some(create),
+            poll_instance: Some(instance),
+            stop: Some(instance),
+            destroy: Some(destroy),
+            start: Some(start),
+            poll: Some(instance),
+            drop: Some(end),
+            extension: None,
+        };
+        let mut newer = Newer { known, news: [u64::MAX; 4] };
+        change(&mut newer);
+        // SAFETY: as many bytes as any size that a test gives.
+        unsafe { table_of((&raw const newer).cast()) }
+    }
+
+    #[test]
+    fn tables_of_older_and_newer_modules_are_read_by_their_size() {
+        let oldest = u32::try_from(std::mem::offset_of!(Module, extension)).unwrap();
+        for size in [oldest, size_of_table::<Module>(), size_of_table::<Newer>()] {
+            let read = table(|newer| (newer.known.size, newer.known.abi_minor) = (size, 99));
+            assert_eq!(read.unwrap().n_handlers, 3, "{size} bytes");
+        }
+        for size in [0, 16, oldest - 1] {
+            assert!(
+                matches!(table(|newer| newer.known.size = size), Err(LoadError::Table(_))),
+                "{size} bytes"
+            );
+        }
+        assert!(table(|newer| newer.known.flags |= 1 << 15).is_ok(), "a low flag may be ignored");
+    }
+
+    #[test]
+    fn a_table_that_is_not_whole_is_refused_with_words() {
+        let refused = |change: fn(&mut Newer)| match table(change) {
+            Err(LoadError::Table(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        assert!(refused(|newer| newer.known.poll = None).contains("NULL"));
+        assert!(refused(|newer| newer.known.flags = 0).contains("unwind"));
+        assert!(refused(|newer| newer.known.flags |= 1 << 16).contains("does not know"));
+        // SAFETY: NULL is what a module answers that refuses its host.
+        assert!(matches!(unsafe { table_of(std::ptr::null()) }, Err(LoadError::Refused)));
+    }
+}

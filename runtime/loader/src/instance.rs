@@ -118,7 +118,7 @@ pub(crate) enum Step {
 impl Raw {
     /// Calls `create`. On failure there is nothing to destroy.
     pub fn create(image: Arc<Image>, config: &InstanceConfig) -> (Self, Step) {
-        let Some(handle) = handle::open(Kind::Instance, Body::Whole(Bytes::new()), config.mark) else {
+        let Some(handle) = handle::open(Kind::Instance, Body::Whole(Bytes::new()), config.mark, None) else {
             let raw = Self { image, pointer: std::ptr::null_mut(), handle: 0, mark: config.mark };
             return (
                 raw,
@@ -145,8 +145,7 @@ impl Raw {
     /// Calls `poll_instance`.
     pub fn poll(&self) -> Step {
         handle::with(self.handle, |state| {
-            state.running = true;
-            state.woken = false;
+            state.turn.begin();
         });
         // SAFETY: the instance is pending: create or stop said so, and nothing settled it yet.
         let rc = unsafe { (self.image.table().poll_instance)(self.pointer, self.handle) };
@@ -155,7 +154,7 @@ impl Raw {
 
     /// Calls `stop`.
     pub fn stop(&self) -> Step {
-        handle::with(self.handle, |state| state.running = true);
+        handle::with(self.handle, |state| state.turn.begin());
         // SAFETY: the instance is alive, no call holds it, and it is retired once.
         let rc = unsafe { (self.image.table().stop)(self.pointer, self.handle) };
         self.step(rc)
@@ -176,16 +175,17 @@ impl Raw {
     /// Puts `waker` in place; false if a wake has come already.
     pub fn register(&self, waker: std::task::Waker) -> bool {
         let quiet = handle::with(self.handle, |state| {
-            let quiet = !std::mem::take(&mut state.woken);
-            let old = if quiet { state.waker.replace(waker) } else { Some(waker) };
-            (quiet, old)
+            let waiting = state.turn.wait(|| waker);
+            state.turn.take_woken();
+            waiting.ok()
         });
-        quiet.is_some_and(|(quiet, _old)| quiet)
+        // What waited before is dropped here, after the lock.
+        quiet.flatten().is_some()
     }
 
     fn step(&self, rc: abi::Rc) -> Step {
         let words = handle::with(self.handle, |state| {
-            state.running = false;
+            state.turn.end();
             state.words.take()
         });
         let words = || words.flatten().unwrap_or_else(|| format!("it answered {rc} and gave no words"));

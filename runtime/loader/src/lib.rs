@@ -11,24 +11,33 @@
 
 #![allow(unsafe_code, reason = "this crate is the boundary to foreign code")]
 
+mod answer;
 mod call;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod host;
 mod image;
+mod input;
 mod instance;
 mod marks;
+mod outgoing;
 mod queue;
 mod spare;
+mod stream;
 mod thread;
 mod worker;
 
-pub use call::{Answer, Call, CallFailure, DropReason, Incoming, Started, start};
-pub use frame::Captures;
+pub use answer::{Answer, AnswerBody, CallFailure, DropReason};
+pub use call::{Call, Incoming, Started, start};
+pub use frame::{Captures, Offer};
 pub use handle::Body;
 pub use host::follow_log_level;
 pub use image::{Image, LoadError};
 pub use instance::{CreateError, Instance, InstanceConfig};
 pub use marks::attach_thread;
 pub use queue::{Mark, Staged};
+pub use stream::Stream;
 pub use thread::{Hang, Loader, probe};

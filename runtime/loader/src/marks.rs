@@ -1,13 +1,13 @@
 //! The marks that a thread leaves when it enters module code.
 //!
-//! Owns which slot of the engine's memory is a thread's. A crash is blamed on what the slot says, so two threads never share one.
+//! Owns which slot of the engine's memory is a thread's. A crash, and a stall, is blamed on what the slot says, so two threads never share one.
 
 use std::cell::OnceCell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hotbay_abi::Handle;
-use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT};
+use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT, at_handler};
 use hotbay_sys::crash;
 
 use crate::Instance;
@@ -45,6 +45,11 @@ pub(crate) fn attach(memory: &EngineMemory, slot: usize) {
     crash::set_slot(Some(slot));
 }
 
+/// The engine's memory, once a thread of it was attached.
+pub(crate) fn memory() -> Option<&'static EngineMemory> {
+    MEMORY.get()
+}
+
 /// The module whose row this is.
 pub(crate) fn module_name(row: u64) -> Option<String> {
     let row = usize::try_from(row).ok()?;
@@ -59,17 +64,22 @@ pub(crate) fn in_module<R>(
     code: impl FnOnce() -> R,
 ) -> R {
     let before = crash::enter(std::ptr::from_ref(frame).cast());
-    let result = marked(instance.mark(), handle, code);
+    let Mark { row, fingerprint } = instance.mark();
+    let result = at(at_handler(row, frame.handler()), fingerprint, handle, code);
     crash::leave(before);
     result
 }
 
 /// As [`in_module`], where there is no request.
 pub(crate) fn marked<R>(mark: Mark, handle: Handle, code: impl FnOnce() -> R) -> R {
+    at(mark.row, mark.fingerprint, handle, code)
+}
+
+fn at<R>(place: u64, fingerprint: u64, handle: Handle, code: impl FnOnce() -> R) -> R {
     SLOT.with(|slot| match slot.get() {
         None => code(),
         Some(slot) => {
-            let before = slot.enter(mark.row, mark.fingerprint, handle);
+            let before = slot.enter(place, fingerprint, handle);
             let result = code();
             slot.leave(before);
             result

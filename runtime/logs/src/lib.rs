@@ -18,11 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 #[cfg(feature = "signals")]
 mod follow;
+mod lines;
 
 const LEAST: i8 = -2;
 const MOST: i8 = 3;
@@ -38,13 +40,31 @@ pub struct Level {
 /// The subscriber without its lines.
 type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 
-/// Logs JSON to `writer` from now on: an object a line, with `timestamp`, `level`, `message` and `target` beside the event's own fields. A filter that is
+/// Logs JSON to `writer` from now on: an object a line, with `timestamp`, `level`, `message` and `target` beside the event's own fields. Those
+/// of a module are in one object, `fields`. A filter that is
 /// not valid falls back to `info`, and the log says so: it must not silence it.
 pub fn json<W>(filter: &str, writer: W) -> Level
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    install(filter, tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer))
+    install(filter, json_layer(writer))
+}
+
+fn json_layer<S, W>(writer: W) -> impl Layer<S> + Send + Sync
+where
+    S: tracing::Subscriber + for<'l> LookupSpan<'l>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
+    layer.map_event_format(lines::Lines).with_writer(writer)
+}
+
+/// A subscriber that logs everything as [`json`] does, for tests: nothing is installed.
+pub fn json_lines<W>(writer: W) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    Registry::default().with(json_layer(writer))
 }
 
 /// As [`json`], in text for people, with colours if `ansi`.

@@ -28,6 +28,16 @@ impl Lines {
         line.keys().cloned().collect()
     }
 
+    /// A module's line, as JSON.
+    fn of_a_module(&self, fields: Option<&str>) -> serde_json::Value {
+        self.0.lock().unwrap().clear();
+        let fields = fields.map(tracing::field::display);
+        tracing::warn!(target: "module", module = "shop/a", trace_id = None::<&str>, fields, "{}", "said \"x\"\n{}");
+        let bytes = self.0.lock().unwrap();
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1);
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
     /// Which of three lines are logged now: ours at debug, another's at debug, ours at info.
     fn logged(&self) -> [bool; 3] {
         self.0.lock().unwrap().clear();
@@ -61,6 +71,23 @@ async fn steps_go_up_and_down_within_their_bounds_and_by_signal() {
     assert_eq!((level.step(), lines.logged()), (2, [true, true, true]), "as another process says");
     level.set(0);
     assert_eq!((level.step(), lines.logged()), (0, [false, false, true]));
+    let mut line = lines.of_a_module(Some(r#"{"user":7,"deep":{"level":"ERROR"}}"#));
+    assert!(line["timestamp"].take().as_str().unwrap().ends_with('Z'));
+    let (message, nested) = ("said \"x\"\n{}", serde_json::json!({"user": 7, "deep": {"level": "ERROR"}}));
+    let expected = serde_json::json!({
+        "timestamp": null, "level": "WARN", "target": "module", "module": "shop/a", "message": message, "fields": nested,
+    });
+    assert_eq!(line, expected);
+    assert_eq!(
+        lines.of_a_module(Some(r#"{"user":"#))["fields"],
+        r#"{"user":"#,
+        "what is no object stays text"
+    );
+    let wild = "x\u{9b}2J\u{7f}\u{2028}";
+    assert_eq!(lines.of_a_module(Some(r#"{"a":"x\u009b2J\u007f\u2028"}"#))["fields"]["a"], wild);
+    let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!written.trim_end().chars().any(|c| c.is_control() || c == '\u{2028}'), "{written:?}");
+    assert!(lines.of_a_module(None).get("fields").is_none());
     assert_eq!(lines.fields(), ["level", "message", "number", "target", "timestamp"]);
 
     let following = level.clone().follow_signals();

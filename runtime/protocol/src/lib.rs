@@ -22,10 +22,11 @@ mod shared;
 
 pub use channel::{Channel, ChannelError, MAX_MESSAGE};
 pub use message::{
-    CrashNote, DrainKind, EntryRoutes, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine, ToKeeper,
-    Want, Why, pieces, probe_passed,
+    CrashNote, Demoted, DrainKind, EntryRoutes, Probe, ProbeOutcome, Quarantine, ReportPiece, ToEngine,
+    ToKeeper, Want, Why, pieces, probe_passed,
 };
 pub use shared::{
-    BUCKETS_NS, CODES, CallSlot, Crash, Durations, ENGINE_MEMORY_WORDS, EngineMemory, Images, LOADER_SLOT,
-    MAX_MODULES, MAX_SLOTS, Shard, Suspect, Tally, code_label,
+    BUCKETS_NS, CODES, CallSlot, Cells, Crash, Durations, ENGINE_MEMORY_WORDS, EngineMemory, Family, Figures,
+    Images, Kind, LOADER_SLOT, MAX_MODULE_SERIES, MAX_MODULES, MAX_SERIES, MAX_SLOTS, PoolGauges, SeriesSpec,
+    SeriesTable, SeriesValue, Shard, SpecError, Stay, Suspect, Tally, at_handler, code_label,
 };

@@ -25,7 +25,12 @@ pub enum ToEngine {
         /// Revisions that ended an engine a short time ago.
         #[serde(default)]
         crashed: Vec<CrashNote>,
+        /// Builds whose calls run on the pool, because they have held threads of an engine.
+        #[serde(default)]
+        demoted: Vec<Demoted>,
     },
+    /// Another engine has demoted a build.
+    Demote(Demoted),
     /// Begin to accept.
     Activate,
     /// Stop accepting and end. The deadline counts from the message's arrival.
@@ -74,6 +79,13 @@ pub enum ToKeeper {
     },
     /// How entries stand.
     Report(ReportPiece),
+    /// A module held a thread that serves requests.
+    Stall {
+        /// The entry.
+        key: EntryKey,
+    },
+    /// This build's calls run on the pool from now on; every engine to come is to be told.
+    Demote(Demoted),
     /// The answer to [`ToEngine::Ping`].
     Pong(u64),
 }
@@ -107,6 +119,8 @@ pub enum Want {
     Retired,
     /// A load hangs inside the dynamic linker, which blocks every other load for ever.
     LoaderHangs,
+    /// Modules hold all threads that serve requests.
+    WorkersHeld,
 }
 
 /// A revision that must not be loaded.
@@ -116,6 +130,17 @@ pub struct Quarantine {
     pub key: EntryKey,
     /// [`hotbay_api::Revision::fingerprint`].
     pub fingerprint: String,
+    /// What it did.
+    pub message: String,
+}
+
+/// A build whose calls run on the pool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Demoted {
+    /// The entry whose calls it was seen in.
+    pub key: EntryKey,
+    /// The build.
+    pub digest: Digest,
     /// What it did.
     pub message: String,
 }

@@ -6,11 +6,12 @@
 //! reader takes no word for more than a number, and no text for clean.
 //!
 //! ```text
-//! 0 crash record │ 32 loader, rows, shards, images │ 64 loads by reason │ 256 slots │ 2048 names │ shards of counters
+//! 0 crash record │ 32 loader, rows, shards, images, pool │ 64 loads by reason │ 256 slots │ 2048 names │ shards of counters │ series of modules
 //! ```
 //! Pages that nobody touches cost nothing: the keeper reads only rows that have a name and shards that have a thread.
 
 mod names;
+mod series;
 mod slot;
 mod tally;
 
@@ -20,7 +21,11 @@ use hotbay_api::EntryKey;
 use hotbay_sys::crash::{RECORD_WORDS, TEXT_BYTES};
 use hotbay_sys::memory::SharedWords;
 
-pub use slot::CallSlot;
+pub use series::{
+    Cells, Family, Figures, Kind, MAX_MODULE_SERIES, MAX_SERIES, SeriesSpec, SeriesTable, SeriesValue,
+    SpecError,
+};
+pub use slot::{CallSlot, Stay, at_handler};
 pub use tally::{BUCKETS_NS, CODES, Durations, Shard, Tally, code_label};
 
 /// Threads that leave marks when they run module code; later ones run it unmarked.
@@ -30,7 +35,7 @@ pub const LOADER_SLOT: usize = 0;
 /// Modules that have counters of their own; later ones are counted together in row 0.
 pub const MAX_MODULES: usize = 2048;
 /// The size of the memory, in 64-bit words.
-pub const ENGINE_MEMORY_WORDS: usize = tally::END;
+pub const ENGINE_MEMORY_WORDS: usize = series::END;
 
 const CRASH: usize = 0;
 const LOADER: usize = 32;
@@ -38,6 +43,10 @@ const ROWS_NAMED: usize = 33;
 const SHARDS_USED: usize = 34;
 const IMAGES: usize = 35;
 const RETIRED: usize = 36;
+const POOL_THREADS: usize = 37;
+const POOL_BUSY: usize = 38;
+const POOL_WAITING: usize = 39;
+const POOL_REJECTED: usize = 40;
 const LOADS: usize = 64;
 const MAX_REASONS: usize = 128;
 const SLOTS: usize = 256;
@@ -84,6 +93,17 @@ pub struct Images {
     pub mapped: u64,
     /// Those of them that no instance uses.
     pub retired: u64,
+}
+
+/// The threads for handlers that may hold theirs, right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolGauges {
+    /// There are so many, or will be when they are needed.
+    pub threads: u64,
+    /// So many of them are in a call.
+    pub busy: u64,
+    /// Calls that wait for one.
+    pub waiting: u64,
 }
 
 impl EngineMemory {
@@ -166,6 +186,24 @@ impl EngineMemory {
         let word = |index: usize| self.words[index].load(Ordering::Relaxed);
         Images { mapped: word(IMAGES), retired: word(RETIRED) }
     }
+
+    /// Says how the pool stands.
+    pub fn set_pool(&self, pool: PoolGauges) {
+        self.words[POOL_THREADS].store(pool.threads, Ordering::Relaxed);
+        self.words[POOL_BUSY].store(pool.busy, Ordering::Relaxed);
+        self.words[POOL_WAITING].store(pool.waiting, Ordering::Relaxed);
+    }
+
+    /// What [`Self::set_pool`] said last.
+    pub fn pool(&self) -> PoolGauges {
+        let word = |index: usize| self.words[index].load(Ordering::Relaxed);
+        PoolGauges { threads: word(POOL_THREADS), busy: word(POOL_BUSY), waiting: word(POOL_WAITING) }
+    }
+
+    /// A call was refused because too many wait for the pool.
+    pub fn count_rejected(&self) {
+        self.words[POOL_REJECTED].fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A byte of a request's head as people may see it: no control character, nothing that a terminal or a browser would act upon.
@@ -199,6 +237,24 @@ pub(crate) mod tests {
         assert_eq!(memory.suspect(3), Some(suspect), "the outer call goes on");
         slot.leave(outer);
         assert_eq!(memory.suspects(), []);
+    }
+
+    #[test]
+    fn a_stay_names_the_handler_and_is_over_when_it_was_left() {
+        let memory = memory();
+        memory.name_module(7, &EntryKey::new("shop", "slow").unwrap());
+        let slot = memory.slot(3).unwrap();
+        let outer = slot.enter(at_handler(7, 2), 0xabc, 1);
+        let sequence = slot.sequence();
+        let stay = Stay { sequence, row: 7, fingerprint: 0xabc, handler: Some(2) };
+        assert_eq!(slot.stay(sequence), Some(stay));
+        assert_eq!(memory.suspect(3).unwrap().key.name, "slow", "a crash knows the row all the same");
+        let inner = slot.enter(7, 0xabc, 2);
+        assert_eq!((slot.stay(sequence), slot.stay(slot.sequence()).unwrap().handler), (None, None));
+        slot.leave(inner);
+        assert_eq!(slot.stay(slot.sequence()).unwrap().handler, Some(2));
+        slot.leave(outer);
+        assert_eq!((slot.stay(sequence), slot.stay(slot.sequence())), (None, None));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 #[allow(unsafe_code)]
 pub mod crash;
+#[allow(unsafe_code)]
+pub mod keys;
 pub mod listener;
 #[allow(unsafe_code)]
 pub mod memory;
@@ -14,3 +16,5 @@ pub mod process;
 pub mod seqpacket;
 #[allow(unsafe_code)]
 pub mod signals;
+#[allow(unsafe_code)]
+pub mod thread;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hotbay_api::condition::{READY, RECONCILING, STALLED, SUSPENDED, SWEEP_HELD, find};
+use hotbay_api::condition::{DEMOTED, READY, RECONCILING, STALLED, SUSPENDED, SWEEP_HELD, find};
 use hotbay_api::{
     Condition, ConditionStatus, EntryKey, HandlerModuleStatus, PodFailure, PoolRef, Reason, RuntimePoolStatus,
 };
@@ -67,6 +67,11 @@ pub fn of_module(previous: Option<&HandlerModuleStatus>, next: &HandlerModuleSta
         && let Some(suspended) = find(&next.conditions, SUSPENDED)
     {
         news.push(News::normal("Suspend", Reason::Suspended, &suspended.message));
+    }
+    if appears(&before.conditions, &next.conditions, DEMOTED)
+        && let Some(demoted) = find(&next.conditions, DEMOTED)
+    {
+        news.push(News::warning("Observe", demoted.reason.clone(), &demoted.message));
     }
     if let Some(trouble) = trouble {
         // Of another generation or artifact it is another trouble, though it may have the same name.

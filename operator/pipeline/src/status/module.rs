@@ -14,7 +14,7 @@ use hotbay_api::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::Conditions;
-use super::pods::{serving, serving_instead};
+use super::pods::{notices, serving, serving_instead};
 use super::{EntryInForce, Pod, Standing, standing};
 use crate::refusal::{MAX_MESSAGE_BYTES, shortened};
 use crate::{Aspect, Class, Refusal};
@@ -59,6 +59,7 @@ pub fn module_status(case: &ModuleCase) -> HandlerModuleStatus {
     case.artifact_ready(&mut conditions);
     case.programmed(&verdict, &mut conditions);
     case.ready(&verdict, &mut conditions);
+    case.demoted(&mut conditions);
     case.suspended(&mut conditions);
     case.status(&verdict, conditions.list)
 }
@@ -190,6 +191,20 @@ impl<'a> ModuleCase<'a> {
         let words = self.words(verdict);
         conditions.set_false(condition::READY, verdict.reason(), words.clone());
         conditions.unfinished(verdict.class(), verdict.reason(), words);
+    }
+
+    /// The words of one pod stand for all; those that stand already are kept as long as a pod says them, so that a scale-up writes nothing.
+    fn demoted(&self, conditions: &mut Conditions) {
+        let Some(entry) = self.entry else { return };
+        let said = || {
+            let notices = notices(self.pods, &entry.entry.id);
+            notices.filter(|notice| notice.reason == Reason::Stalled).map(|notice| notice.message.as_str())
+        };
+        let stands =
+            find(self.previous_conditions(), condition::DEMOTED).map(|before| before.message.as_str());
+        if let Some(message) = said().find(|message| Some(*message) == stands).or_else(|| said().next()) {
+            conditions.set_true(condition::DEMOTED, Reason::Stalled, message);
+        }
     }
 
     fn suspended(&self, conditions: &mut Conditions) {

@@ -2,7 +2,7 @@
 //!
 //! Owns what a report says about an entry: it is served if the pod's watermark reached it and no exception names it.
 
-use hotbay_api::{Entry, EntryState, ReportException, Revision, RuntimeReportFields};
+use hotbay_api::{Entry, EntryId, EntryState, ReportException, ReportNotice, Revision, RuntimeReportFields};
 
 /// A ready pod of the pool.
 #[derive(Clone, Debug)]
@@ -55,6 +55,12 @@ pub fn standing<'a>(pod: &Pod<'a>, entry: &EntryInForce) -> Standing<'a> {
         None if report.applied_through < sequence => Standing::Unknown { instead: None },
         None => Standing::Serving,
     }
+}
+
+/// What pods say of an entry that they serve.
+pub(super) fn notices<'a>(pods: &[Pod<'a>], id: &EntryId) -> impl Iterator<Item = &'a ReportNotice> {
+    let about = |notice: &&ReportNotice| notice.namespace == id.namespace && notice.name == id.name;
+    pods.iter().filter_map(|pod| pod.report).flat_map(|report| &report.notices).filter(about)
 }
 
 /// Whether there are pods, and all of them serve the wanted revision of `entry` now.

@@ -83,6 +83,15 @@ fn a_whole_case_is_accepted() {
 }
 
 #[test]
+fn limits_of_the_spec_are_the_revisions() {
+    let mut case = Case::valid();
+    case.spec.limits = serde_json::from_value(json!({"maxRequestBodySize": "2Gi"})).unwrap();
+    let validated = validate(&case.spec, &case.inspected).unwrap();
+    let expected = Limits { max_request_body_bytes: 2 << 30, ..Limits::default() };
+    assert_eq!((&validated.limits, &crate::build::revision(&validated).limits), (&expected, &expected));
+}
+
+#[test]
 fn routes_of_the_spec_replace_those_of_the_manifest() {
     let mut case = Case::valid();
     case.spec.routes = Some(vec![spec_route("/x", Some("any"))]);
@@ -188,7 +197,7 @@ fn a_config_with_a_thousand_unknown_keys_has_a_short_refusal() {
     assert_eq!(refusal.reason, Reason::ConfigRejected);
     assert!(refusal.message.len() < 1024, "{} bytes", refusal.message.len());
     assert!(refusal.message.contains("key0"), "{refusal}");
-    assert!(refusal.message.ends_with("correct it to fit the module's schema"), "{refusal}");
+    assert!(refusal.message.ends_with("995 more; correct them to fit the module's schema"), "{refusal}");
 }
 
 #[test]

@@ -1,26 +1,26 @@
 //! When a project was saved.
 //!
-//! Owns what is watched: the folders of the package and of its neighbours on the disk, without what cargo and version control write themselves. An
-//! event only wakes: cargo finds out what has changed.
+//! Owns what is watched: the folders of the project and of its neighbours on the disk, without what tools and version control write themselves. An
+//! event only wakes: cargo or make finds out what has changed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::cargo::Package;
+use crate::project::Project;
 
-/// One save is several events; so long without one is the end of it.
-const QUIET: Duration = Duration::from_millis(10);
+/// One save is several events, a millisecond apart; so long without one is the end of it.
+const QUIET: Duration = Duration::from_millis(5);
 
 /// See the module.
 pub(super) struct Saves {
     watcher: RecommendedWatcher,
-    events: Receiver<()>,
+    events: Receiver<Instant>,
     /// The packages, and their manifests as they were when cargo was asked for them.
     roots: BTreeMap<PathBuf, Option<SystemTime>>,
     /// By device and inode: a folder that is made anew under an old name has a new watch.
@@ -28,32 +28,32 @@ pub(super) struct Saves {
 }
 
 impl Saves {
-    /// Watches the package's own folder.
+    /// Watches the project's own folder.
     ///
     /// # Errors
     /// When the system has no more room for watches.
-    pub fn new(package: &Package) -> anyhow::Result<Self> {
+    pub fn new(project: &Project) -> anyhow::Result<Self> {
         let (events_tx, events) = mpsc::channel();
         let heard = move |event: notify::Result<notify::Event>| {
             // What cannot be told may have been a save.
             if event.map_or(true, |event| is_save(&event)) {
                 // Nobody listens any more: the command ends.
-                let _ = events_tx.send(());
+                let _ = events_tx.send(Instant::now());
             }
         };
         let watcher = notify::recommended_watcher(heard).context("failed to watch for saves")?;
-        let roots = BTreeMap::from([(package.folder().to_owned(), None)]);
+        let roots = BTreeMap::from([(project.folder().to_owned(), None)]);
         let mut saves = Self { watcher, events, roots, watched: BTreeMap::new() };
         saves.watch();
         Ok(saves)
     }
 
-    /// Watches all that the package is built from now; whether there is something new, which may have been saved before it was watched. To be called
+    /// Watches all that the project is built from now; whether there is something new, which may have been saved before it was watched. To be called
     /// after a build, when cargo has all that it needs at hand.
-    pub fn follow(&mut self, package: &Package) -> bool {
+    pub fn follow(&mut self, project: &Project) -> bool {
         let changed = self.roots.iter().any(|(root, then)| then.is_none() || *then != manifest_time(root));
         if changed {
-            match package.sources() {
+            match project.sources() {
                 Ok(roots) => {
                     self.roots = roots.into_iter().map(|root| (root.clone(), manifest_time(&root))).collect();
                 }
@@ -80,14 +80,19 @@ impl Saves {
         any
     }
 
-    /// Waits for the next save.
+    /// Waits for the next save; when it was over.
     ///
     /// # Errors
     /// When nothing can be heard any more.
-    pub fn wait(&self) -> anyhow::Result<()> {
-        self.events.recv().context("the watch for saves has ended")?;
-        while self.events.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {}
-        Ok(())
+    pub fn wait(&self) -> anyhow::Result<Instant> {
+        let mut last = self.events.recv().context("the watch for saves has ended")?;
+        loop {
+            match self.events.recv_timeout(QUIET) {
+                Ok(next) => last = next,
+                Err(RecvTimeoutError::Timeout) => return Ok(last),
+                Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the watch for saves has ended"),
+            }
+        }
     }
 }
 
@@ -114,10 +119,14 @@ fn folders(root: &Path, found: &mut BTreeMap<PathBuf, (u64, u64)>) {
     inside.filter(|path| !is_hidden(path)).for_each(|path| folders(&path, found));
 }
 
-/// What editors and version control keep for themselves, and what cargo writes while it builds.
+/// What editors and version control keep for themselves, and what cargo and make write while they build.
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with('.') || name.ends_with('~') || name == "target" || name == "Cargo.lock"
+    let is_built = [".so", ".o", ".d"].iter().any(|end| name.ends_with(end));
+    name.starts_with('.')
+        || name.ends_with('~')
+        || is_built
+        || ["target", "build", "Cargo.lock"].contains(&name)
 }
 
 #[cfg(test)]
@@ -138,9 +147,14 @@ mod tests {
         let found: BTreeSet<&Path> =
             found.keys().filter_map(|path| path.strip_prefix(home.path()).ok()).collect();
         assert_eq!(found, BTreeSet::from(["", "src", "src/deep"].map(Path::new)));
-        for (name, hidden) in
-            [("lib.rs", false), (".lib.rs.swp", true), ("lib.rs~", true), ("Cargo.lock", true)]
-        {
+        for (name, hidden) in [
+            ("lib.rs", false),
+            (".lib.rs.swp", true),
+            ("lib.rs~", true),
+            ("Cargo.lock", true),
+            ("a.so", true),
+            ("a.so.c", false),
+        ] {
             assert_eq!(is_hidden(Path::new(name)), hidden, "{name}");
         }
     }

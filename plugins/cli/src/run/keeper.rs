@@ -3,9 +3,10 @@
 //! Owns its start, its stop and its end. It has a process group of its own, so that Ctrl-C reaches only us: we tell it to drain. It dies with us, whatever
 //! ends us.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail};
 use hotbay_sys::signals;
@@ -32,11 +33,7 @@ impl Keeper {
         health: Option<SocketAddr>,
         admin: Option<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("failed to find this program's own file")?;
-        let mut command = Command::new(program);
-        command.args(["runtime", "keeper"]);
-        command.arg("--bay").arg(&layout.bay).arg("--state").arg(&layout.state);
-        command.arg("--report").arg(&layout.report).arg("--listen").arg(listen.to_string());
+        let mut command = command(layout, listen)?;
         if let Some(health) = health {
             command.arg("--health-listen").arg(health.to_string());
         }
@@ -48,9 +45,20 @@ impl Keeper {
         if std::env::var_os("HOTBAY_LOG_FORMAT").is_none() {
             command.env("HOTBAY_LOG_FORMAT", "text");
         }
-        // On a laptop nobody minds a handover that was asked for, and somebody waits at the terminal: as long as a request may take by default,
-        // not as long as a browser keeps an idle connection.
-        command.args(["--handover-interval", "0s", "--drain-timeout", "10s"]);
+        Self::start(command)
+    }
+
+    /// As [`Self::spawn`], at `listen` alone; what it complains of goes to a file, as lines of JSON.
+    pub fn spawn_quiet(layout: &Layout, listen: SocketAddr, log: File) -> anyhow::Result<Self> {
+        let mut command = command(layout, listen)?;
+        command.args(["--admin-listen", "127.0.0.1:0"]);
+        command.env("HOTBAY_LOG_FORMAT", "json").env("HOTBAY_LOG", "warn");
+        let copy = log.try_clone().context("failed to share the log")?;
+        command.stdin(Stdio::null()).stdout(copy).stderr(log);
+        Self::start(command)
+    }
+
+    fn start(command: Command) -> anyhow::Result<Self> {
         // What is passed on before it listens waits for it.
         let spawned = hotbay_sys::process::spawn_with_blocked(command, &[signals::USER_1, signals::USER_2])
             .context("failed to start the keeper")?;
@@ -93,6 +101,11 @@ impl Keeper {
         } else {
             tracing::info!("draining; Ctrl-C again to hurry");
         }
+        self.stop_quietly()
+    }
+
+    /// Asks it to drain and end, without a word.
+    pub fn stop_quietly(&mut self) -> anyhow::Result<()> {
         self.stopping = true;
         self.tell(Signal::TERM)
     }
@@ -101,4 +114,17 @@ impl Keeper {
     pub fn tell(&self, signal: Signal) -> anyhow::Result<()> {
         rustix::process::pidfd_send_signal(&self.pidfd, signal).context("failed to tell the keeper")
     }
+}
+
+/// This same program as a keeper.
+fn command(layout: &Layout, listen: SocketAddr) -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("failed to find this program's own file")?;
+    let mut command = Command::new(program);
+    command.args(["runtime", "keeper"]);
+    command.arg("--bay").arg(&layout.bay).arg("--state").arg(&layout.state);
+    command.arg("--report").arg(&layout.report).arg("--listen").arg(listen.to_string());
+    // On a laptop nobody minds a handover that was asked for, and somebody waits at the terminal: as long as a request may take by default,
+    // not as long as a browser keeps an idle connection.
+    command.args(["--handover-interval", "0s", "--drain-timeout", "10s"]);
+    Ok(command)
 }

@@ -3,7 +3,7 @@
 //! Owns what is looked up when, and what lies in the bay. The decisions are the pipeline's: resolve, validate, build, who has which route. A module that is
 //! refused keeps what it served before.
 
-mod module;
+pub(super) mod module;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,7 +19,9 @@ use hotbay_registry::Client;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use self::module::{Job, Module};
+use self::module::{File, Job, Module};
+use super::Handed;
+use super::build::Build;
 use super::desired::Desired;
 
 /// A bay that could not be written is written again after this.
@@ -37,6 +39,9 @@ pub(super) struct Plane {
     layouts: u64,
     /// How often something else was asked for: modules that came together have one age.
     takes: u32,
+    asked: Desired,
+    /// What was handed over last.
+    build: Option<Build>,
 }
 
 impl Plane {
@@ -50,11 +55,16 @@ impl Plane {
             write_due: None,
             layouts: 0,
             takes: 0,
+            asked: Desired::default(),
+            build: None,
         }
     }
 
-    /// Follows what is asked for until nobody asks any more.
-    pub async fn run(mut self, mut desired: mpsc::Receiver<Desired>) {
+    /// Follows what is asked for, and what is handed over, until nobody asks any more.
+    pub async fn run(mut self, mut desired: mpsc::Receiver<Desired>, mut handed: Option<Handed>) {
+        if let Some(handed) = &mut handed {
+            self.build = handed.builds.borrow_and_update().clone();
+        }
         // A registry that does not answer holds up its own modules only.
         let mut jobs = JoinSet::new();
         loop {
@@ -72,13 +82,23 @@ impl Plane {
                 due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(Instant::now()));
             tokio::select! {
                 desired = desired.recv() => match desired {
-                    Some(desired) => self.take(desired),
+                    Some(desired) => {
+                        self.asked = desired;
+                        self.take();
+                    }
                     None => return,
+                },
+                build = newest(&mut handed) => {
+                    self.build = build;
+                    self.take();
                 },
                 Some(done) = jobs.join_next() => self.done(done),
                 () = tokio::time::sleep(wait) => if self.write_due.is_none_or(|due| due > Instant::now()) { continue },
             }
             self.write();
+            if let Some(handed) = &handed {
+                (handed.refused)(self.modules.values().filter_map(Module::trouble).collect());
+            }
         }
     }
 
@@ -94,14 +114,22 @@ impl Plane {
         }
     }
 
-    fn take(&mut self, desired: Desired) {
-        let Desired { modules, drop_ins, layouts } = desired;
+    fn take(&mut self) {
+        let Desired { modules, drop_ins, layouts } = self.asked.clone();
+        let handed = self.build.as_ref().and_then(Build::drop_in);
         self.takes += 1;
         let layouts_changed = std::mem::replace(&mut self.layouts, layouts) != layouts;
-        let wanted =
-            drop_ins.iter().map(from_drop_in).chain(modules.into_iter().map(|module| (module, None)));
+        let dropped = drop_ins.iter().chain(&handed).map(from_drop_in);
+        let build = self.build.clone();
+        let asked = modules.into_iter().map(|module| {
+            let reference = module.spec.source.oci.as_ref().map(|source| source.reference.as_str());
+            let meant = build.as_ref().filter(|build| reference.is_some_and(|name| build.is_meant(name)));
+            let file = meant.map(|build| File { digest: build.digest, bytes: build.bytes.clone() });
+            (module, file)
+        });
+        let wanted = dropped.chain(asked);
         let mut present = BTreeSet::new();
-        for (mut module, bytes) in wanted {
+        for (mut module, file) in wanted {
             let key = match key_of(&module) {
                 Ok(key) => key,
                 Err(refusal) => {
@@ -116,8 +144,8 @@ impl Plane {
             let since = self.modules.get(&key).map_or(self.takes, |known| known.since);
             set_age(&mut module, since);
             match self.modules.get_mut(&key) {
-                Some(known) => known.ask(module, bytes, layouts_changed),
-                None => drop(self.modules.insert(key, Module::new(module, bytes, since))),
+                Some(known) => known.ask(module, file, layouts_changed),
+                None => drop(self.modules.insert(key, Module::new(module, file, since))),
             }
         }
         let gone: Vec<EntryKey> =
@@ -140,11 +168,13 @@ impl Plane {
         for (key, module) in &mut self.modules {
             let written = match refused.get(key) {
                 Some(refusal) => {
+                    module.conflict = Some(refusal.clone());
                     module.say(key, refusal, &report);
                     continue;
                 }
                 None => module.write(key, &self.writer, &report),
             };
+            module.conflict = None;
             if let Err(error) = written {
                 tracing::warn!(module = %key, "failed: {error:#}");
                 self.write_due = Some(Instant::now() + WRITE_AGAIN);
@@ -184,6 +214,16 @@ impl Plane {
     }
 }
 
+/// The next build, if there is somebody who hands builds over; never comes back else.
+async fn newest(handed: &mut Option<Handed>) -> Option<Build> {
+    if let Some(handed) = handed
+        && handed.builds.changed().await.is_ok()
+    {
+        return handed.builds.borrow_and_update().clone();
+    }
+    std::future::pending().await
+}
+
 /// Gives a module that has no creation time one by which those that were there first go first. It is no date: only the order counts.
 fn set_age(module: &mut HandlerModule, since: u32) {
     if module.metadata.creation_timestamp.is_none() {
@@ -194,12 +234,12 @@ fn set_age(module: &mut HandlerModule, since: u32) {
 }
 
 /// A drop-in as a module with every default.
-fn from_drop_in(drop_in: &DropIn) -> (HandlerModule, Option<Bytes>) {
+fn from_drop_in(drop_in: &DropIn) -> (HandlerModule, Option<File>) {
     let reference =
         drop_in.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let source = ModuleSource { oci: Some(OciSource { reference }) };
     let spec = HandlerModuleSpec { source, ..HandlerModuleSpec::default() };
     let mut module = HandlerModule::new(&drop_in.key.name, spec);
     module.metadata.namespace = Some(drop_in.key.namespace.clone());
-    (module, Some(Bytes::copy_from_slice(&drop_in.bytes)))
+    (module, Some(File { digest: drop_in.digest, bytes: Bytes::from_owner(Arc::clone(&drop_in.bytes)) }))
 }

@@ -1,11 +1,13 @@
 //! `GET /{{name}}/{who}` greets whoever is named.
 
-use hotbay_sdk::{Config, ConfigError, Request, Response, handler, module};
+use hotbay_sdk::{ModuleConfig, Path, Settings, handler, module};
 use serde::Deserialize;
 
-/// What `config.schema.json` describes.
-#[derive(Deserialize)]
-struct Settings {
+/// The module's config: what stands below `spec.config` in {{name}}-module.yaml.
+#[derive(Deserialize, ModuleConfig)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// What to say before the name.
     #[serde(default = "usual_greeting")]
     greeting: String,
 }
@@ -14,23 +16,16 @@ fn usual_greeting() -> String {
     "Hello".to_owned()
 }
 
-/// Runs once for each config, before the first request.
-fn create(config: &Config) -> Result<Settings, ConfigError> {
-    config.parse()
-}
-
 /// Greets.
 #[handler(GET, "/{{name}}/{who}")]
-fn greet(request: Request) -> Response {
-    let Settings { greeting } = request.state();
-    let who = request.param("who").unwrap_or("you");
-    Response::text(format!("{greeting}, {who}!\n"))
+fn greet(Path(who): Path<String>, config: Settings<Config>) -> String {
+    let Config { greeting } = config.0;
+    format!("{greeting}, {who}!\n")
 }
 
 module! {
     handlers: [greet],
-    config_schema: include_str!("../config.schema.json"),
-    create: create,
+    config: Config,
 }
 
 #[cfg(test)]
@@ -41,8 +36,8 @@ mod tests {
 
     #[test]
     fn the_config_chooses_the_greeting() {
-        let settings = create(&Config::new("default/{{name}}", r#"{"greeting": "Ahoy"}"#)).unwrap();
-        let request = test::get("/{{name}}/ada").param("who", "ada").state(settings);
-        assert_eq!(greet(request.view()).body(), b"Ahoy, ada!\n");
+        let config = Config { greeting: "Ahoy".to_owned() };
+        let request = test::get("/{{name}}/ada").param("who", "ada").settings(config);
+        assert_eq!(test::call(greet, &request).body(), b"Ahoy, ada!\n");
     }
 }

@@ -30,7 +30,7 @@ async fn status(admin: SocketAddr) -> Value {
 }
 
 /// The value of a sample; 0 if there is none.
-async fn metric(admin: SocketAddr, sample: &str) -> u64 {
+pub async fn metric(admin: SocketAddr, sample: &str) -> u64 {
     let text = get(admin, "/metrics").await.unwrap().text();
     let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or(0)

@@ -19,6 +19,13 @@ async fn the_quick_start_leads_to_an_own_module() {
     assert!(done > 10, "only {done} blocks did something");
 }
 
+#[tokio::test]
+async fn the_page_on_the_abi_leads_to_a_module_in_c() {
+    let mut reader = Reader::new(HOTBAY.as_ref(), false);
+    let done = reader.follow("docs/module-abi.md").await;
+    assert_eq!(done, 4, "blocks did something");
+}
+
 #[test]
 fn every_example_has_only_fields_that_exist() {
     let blocks = pages().into_iter().flat_map(|name| page(&name));

@@ -2,7 +2,7 @@
 //!
 //! `GET /faulty` answers `ok`, or the config's `text`, unless the mode makes it fail. `config.schema.json` lists the modes, and [`Mode`]
 //! says what each does. Four faults happen before there is a config, so they are features of the build:
-//! `constructor-abort`, `constructor-exit`, `constructor-hang` and `newer-abi`.
+//! `constructor-abort`, `constructor-exit`, `constructor-hang` and `newer-abi`. With the feature `blocking` the handler is declared so.
 
 use hotbay_sdk::{ABI_MINOR, Config, Request, Response, handler, module};
 use serde::Deserialize;
@@ -34,8 +34,20 @@ async fn create(config: Config) -> Result<Settings, String> {
 }
 
 /// Fails as it was told to.
+#[cfg(not(feature = "blocking"))]
 #[handler(GET, "/faulty")]
 async fn faulty(request: Request<'_>) -> Response {
+    answer(request).await
+}
+
+/// The same on a thread that it may hold.
+#[cfg(feature = "blocking")]
+#[handler(GET, "/faulty", blocking)]
+async fn faulty(request: Request<'_>) -> Response {
+    answer(request).await
+}
+
+async fn answer(request: Request<'_>) -> Response {
     let settings: &Settings = request.state();
     match settings.mode.fail_in_handler().await {
         Some(failure) => failure,

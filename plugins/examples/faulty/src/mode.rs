@@ -44,6 +44,10 @@ pub enum Mode {
     HandlerPending,
     /// The handler answers after so many milliseconds, and holds no thread of the engine meanwhile.
     HandlerSlow(u64),
+    /// The handler sleeps so many milliseconds, and holds its thread meanwhile.
+    HandlerSleep(u64),
+    /// The handler computes for so many milliseconds of CPU time, and holds its thread meanwhile.
+    HandlerBurn(u64),
     /// The handler answers 500, which is no fault of the module.
     Answer500,
     /// The handler answers what HTTP does not allow.
@@ -79,6 +83,8 @@ impl Mode {
             Self::HandlerHang => match hang() {},
             Self::HandlerPending => future::pending().await,
             Self::HandlerSlow(millis) => slow::wait(Duration::from_millis(millis)).await,
+            Self::HandlerSleep(millis) => thread::sleep(Duration::from_millis(millis)),
+            Self::HandlerBurn(millis) => slow::burn(Duration::from_millis(millis)),
             Self::Answer500 => return Some(Response::text("the config asked for this\n").with_status(500)),
             Self::AnswerIllegal => return Some(Response::status(200).with_header("x-bad", "a\r\nb: c")),
             _ => {}
@@ -107,11 +113,22 @@ impl TryFrom<String> for Mode {
             "handler-pending" => Self::HandlerPending,
             "answer-500" => Self::Answer500,
             "answer-illegal" => Self::AnswerIllegal,
-            other => match other.strip_prefix("handler-slow-ms:").map(str::parse) {
-                Some(Ok(millis)) => Self::HandlerSlow(millis),
-                _ => return Err(format!("no mode is called {other:?}; see config.schema.json")),
-            },
+            other => {
+                return timed(other).ok_or(format!("no mode is called {other:?}; see config.schema.json"));
+            }
         })
+    }
+}
+
+/// `handler-slow-ms:250` and its like.
+fn timed(text: &str) -> Option<Mode> {
+    let (name, millis) = text.split_once("-ms:")?;
+    let millis = millis.parse().ok()?;
+    match name {
+        "handler-slow" => Some(Mode::HandlerSlow(millis)),
+        "handler-sleep" => Some(Mode::HandlerSleep(millis)),
+        "handler-burn" => Some(Mode::HandlerBurn(millis)),
+        _ => None,
     }
 }
 
@@ -153,7 +170,11 @@ mod tests {
         let modes: Vec<_> = list.split(',').map(|word| mode(word.trim().trim_matches('"'))).collect();
         assert_eq!(modes.len(), 15);
         assert_eq!((modes[0], mode("handler-slow-ms:250")), (Mode::None, Mode::HandlerSlow(250)));
-        assert!(Mode::try_from("handler-slow-ms:x".to_owned()).is_err());
+        assert_eq!(mode("handler-sleep-ms:600"), Mode::HandlerSleep(600));
+        assert_eq!(mode("handler-burn-ms:30"), Mode::HandlerBurn(30));
+        for unknown in ["handler-slow-ms:x", "handler-fast-ms:1"] {
+            assert!(Mode::try_from(unknown.to_owned()).is_err());
+        }
     }
 
     #[test]
@@ -162,6 +183,8 @@ mod tests {
         assert!(poll_once(mode("create-error").fail_in_create()).unwrap().is_err());
         assert!(poll_once(mode("create-pending").fail_in_create()).is_none());
         assert!(poll_once(mode("handler-pending").fail_in_handler()).is_none());
+        assert!(poll_once(mode("handler-sleep-ms:1").fail_in_handler()).unwrap().is_none());
+        assert!(poll_once(mode("handler-burn-ms:1").fail_in_handler()).unwrap().is_none());
         let answer = poll_once(mode("answer-500").fail_in_handler()).unwrap().unwrap();
         assert_eq!(answer.status_code(), 500);
     }

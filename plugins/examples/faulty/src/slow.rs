@@ -1,4 +1,4 @@
-//! Waiting without a runtime: a thread sleeps, and wakes the call from outside.
+//! Taking time: without holding a thread, for a thread of our own sleeps and wakes the call from outside; and holding it, by computing.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,18 @@ pub(crate) fn wait(time: Duration) -> impl Future<Output = ()> + Send {
         }
     });
     Wait(alarm)
+}
+
+/// Computes until this thread has burnt so much CPU time, however long that takes it.
+pub(crate) fn burn(time: Duration) {
+    let began = cpu_time();
+    while cpu_time() - began < time {}
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
 
 #[derive(Default)]

@@ -76,6 +76,6 @@ mod tests {
     #[test]
     fn a_greeting_that_is_no_text_is_refused() {
         let error = create(&Config::new("default/hello", r#"{"greeting": 5}"#)).err().unwrap();
-        assert!(error.to_string().contains("expected a string"), "{error}");
+        assert!(error.to_string().contains("must be a string"), "{error}");
     }
 }

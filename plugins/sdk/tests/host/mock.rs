@@ -11,6 +11,13 @@ use std::time::Duration;
 
 use hotbay_abi::{self as abi, Buf, GONE, Handle, PENDING, READY, Rc, Str};
 
+#[path = "mock/wire.rs"]
+#[allow(dead_code, reason = "another test uses the rest")]
+mod wire;
+
+pub use wire::Wire;
+use wire::{abort, finish, trailers, write};
+
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How a response's body came.
@@ -27,6 +34,9 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub given: Given,
+    /// As `RESP_STREAM`.
+    #[allow(dead_code, reason = "another test looks at it")]
+    pub flags: u32,
     body: Buf,
     copied: Option<Vec<u8>>,
 }
@@ -45,6 +55,8 @@ pub struct Known {
     /// What `respond` says; READY if nothing is said.
     pub respond: Rc,
     pub released: Arc<AtomicUsize>,
+    /// What of the answer is streamed.
+    pub wire: Wire,
 }
 
 static KNOWN: LazyLock<Mutex<HashMap<Handle, Known>>> = LazyLock::new(Mutex::default);
@@ -58,8 +70,13 @@ pub static HOST: LazyLock<abi::Host> = LazyLock::new(|| abi::Host {
     abi_minor: u32::from(abi::ABI_MINOR),
     respond,
     read,
+    write,
+    finish,
     abort,
     wake,
+    timer,
+    trailers,
+    info,
     fail,
     log,
     log_level: LEVEL.as_ptr(),
@@ -101,6 +118,12 @@ pub fn logged(handle: Handle) -> Vec<(i32, String)> {
     log.iter().filter(|line| line.0 == handle).map(|line| (line.1, line.2.clone())).collect()
 }
 
+/// The levels of all lines with these words, whoever's they are: what is dropped after its call speaks for the latest instance.
+pub fn levels_of(words: &str) -> Vec<i32> {
+    let log = LOG.lock().unwrap();
+    log.iter().filter(|line| line.2.contains(words)).map(|line| line.1).collect()
+}
+
 impl Answer {
     /// The body's bytes. Owned ones are released afterwards, as a host does when it has sent them.
     pub fn into_body(self) -> Vec<u8> {
@@ -138,6 +161,7 @@ unsafe extern "C" fn respond(call: Handle, response: *const abi::Response) -> Rc
     let answer = Answer {
         status: response.status,
         headers: headers.collect(),
+        flags: response.flags,
         given: match body.release {
             _ if copied => Given::Copy,
             Some(_) => Given::Owned,
@@ -177,7 +201,11 @@ unsafe extern "C" fn release(owner: *mut c_void) {
     released.fetch_add(1, Ordering::Relaxed);
 }
 
-unsafe extern "C" fn abort(_call: Handle) -> Rc {
+unsafe extern "C" fn timer(_any: Handle, _at_ns: u64) -> Rc {
+    GONE
+}
+
+unsafe extern "C" fn info(_call: Handle, _what: u32, _out: *mut Str) -> Rc {
     GONE
 }
 
@@ -194,7 +222,7 @@ unsafe extern "C" fn fail(any: Handle, reason: Str) {
     }
 }
 
-unsafe extern "C" fn log(any: Handle, level: i32, _target: Str, message: Str) {
+unsafe extern "C" fn log(any: Handle, level: i32, _target: Str, message: Str, _fields: Str) {
     let message = string(message);
     eprintln!("log {any} {level} {message}");
     LOG.lock().unwrap().push((any, level, message));

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use hotbay_api::{
-    EntryKey, EntryReport, EntryState, LocalReport, MAX_EXCEPTIONS, Reason, ReportException, ReportTrouble,
-    RuntimeReportFields, Trouble,
+    EntryKey, EntryReport, EntryState, LocalReport, MAX_EXCEPTIONS, MAX_NOTICES, Reason, ReportException,
+    ReportNotice, ReportTrouble, RuntimeReportFields, Trouble,
 };
 
 use super::local::Local;
@@ -36,6 +36,7 @@ pub(super) fn condense(identity: &Identity, known: &[KnownEntry], local: &Local)
     // The oldest are listed: the watermark ends before the first that is not.
     exceptions.sort_by_key(|exception| exception.sequence);
     let newest = known.iter().map(|entry| number(entry.sequence)).max().unwrap_or(0);
+    let notices = known.iter().filter_map(|entry| notice(&entry.key, said.get(&entry.key)?));
     let base = RuntimeReportFields {
         pool: identity.pool.clone(),
         pod_uid: identity.pod_uid.clone(),
@@ -43,12 +44,17 @@ pub(super) fn condense(identity: &Identity, known: &[KnownEntry], local: &Local)
         platform: clean(&report.platform, 64),
         engine: report.engine,
         trouble: local.trouble.as_ref().or(report.trouble.as_ref()).map(trouble),
+        notices: sorted(notices.collect()),
         ..RuntimeReportFields::default()
     };
-    // As much as fits, first with whole messages.
+    // As much as fits, first with whole messages; what fails comes before what is to be known.
+    let bare = RuntimeReportFields { notices: Vec::new(), ..base.clone() };
     let sizes =
         [(MAX_EXCEPTIONS, MAX_CHARS), (MAX_EXCEPTIONS, 100), (MAX_EXCEPTIONS, 0), (32, 100), (16, 100)];
-    let candidates = sizes.map(|(listed, chars)| list(&base, &exceptions, newest, listed, chars));
+    let candidates = sizes.map(|(listed, chars)| {
+        let base = if chars == MAX_CHARS { &base } else { &bare };
+        list(base, &exceptions, newest, listed, chars)
+    });
     let [.., last] = &candidates;
     candidates.iter().find(|report| fits(report)).unwrap_or(last).clone()
 }
@@ -103,6 +109,24 @@ fn exception(entry: &KnownEntry, said: Option<&EntryReport>) -> Option<ReportExc
             .and_then(|said| said.serving.as_ref())
             .map(|serving| clean(&serving.revision, MAX_CHARS)),
     })
+}
+
+/// What is to be known of an entry, whichever of its sequences it serves.
+fn notice(key: &EntryKey, said: &EntryReport) -> Option<ReportNotice> {
+    let Trouble { reason, message } = said.notice.as_ref()?;
+    Some(ReportNotice {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        reason: word(reason),
+        message: clean(message, MAX_CHARS),
+    })
+}
+
+/// In the order of their names, as many as a report lists.
+fn sorted(mut notices: Vec<ReportNotice>) -> Vec<ReportNotice> {
+    notices.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+    notices.truncate(MAX_NOTICES);
+    notices
 }
 
 fn trouble(trouble: &Trouble) -> ReportTrouble {

@@ -92,6 +92,13 @@ impl Activity {
         self.change(|word| at(now, word) + SENDING);
     }
 
+    /// What its answer waited for the window with is taken at `now`; its handler has more to say.
+    pub fn sent(&self, flight: &mut Flight, now: u32) {
+        if std::mem::take(&mut flight.is_sent) {
+            self.change(|word| at(now, word) - SENDING);
+        }
+    }
+
     /// One that was in flight has ended at `now`. What has come after it is a head; after a body nobody knows where that began.
     pub fn end(&self, now: u32, flight: &Flight) {
         let counted = if flight.is_sent { 1 + SENDING } else { 1 };

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -91,6 +92,15 @@ impl Client {
             Poll::Ready(_) => {}
         }
         written
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.conn.is_reset() {
+            // Nothing is waited for: what the kernel still has is thrown away, and the client is told so.
+            let _ = rustix::net::sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! Owns the phase that a connection is asked into, the waker of its task, and the judgement when it has been silent for too long. Who asks only asks: the
 //! task alone ends its connection, and reads first what has come, so that nothing that was sent before is lost to a judgement that is a moment old.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
 use super::activity::Activity;
+use super::upgraded::Upgrades;
 
 /// A connection, as the list of them has it.
 #[derive(Debug)]
@@ -18,6 +20,11 @@ pub(crate) struct Conn {
     pub(super) activity: Activity,
     /// The server's, in seconds.
     clock: Arc<AtomicU32>,
+    /// Who is at the other end.
+    peer: Option<SocketAddr>,
+    /// Its end is to be seen as a failure.
+    is_reset: AtomicBool,
+    pub(super) upgrades: Mutex<Upgrades>,
 }
 
 /// How a connection is to go on. Only ever rises.
@@ -61,7 +68,27 @@ impl Conn {
             waker: Mutex::default(),
             activity,
             clock: Arc::clone(clock),
+            peer: None,
+            is_reset: AtomicBool::new(false),
+            upgrades: Mutex::default(),
         }
+    }
+
+    pub fn with_peer(self, peer: SocketAddr) -> Self {
+        Self { peer: Some(peer), ..self }
+    }
+
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Has the client see its end as a failure, where it would otherwise be taken for the end of what was sent.
+    pub(super) fn reset(&self) {
+        self.is_reset.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_reset(&self) -> bool {
+        self.is_reset.load(Ordering::Relaxed)
     }
 
     pub(super) fn now(&self) -> u32 {
@@ -219,6 +246,21 @@ mod tests {
         conn.activity.end(300, &answered);
         assert_eq!(around(&conn, 300 + LIMITS.answer), (None, Some(Phase::Cut)));
         conn.activity.end(300, &slow);
+        assert_eq!(around(&conn, 300 + IDLE), (None, Some(Phase::Last)));
+    }
+
+    #[test]
+    fn a_stream_between_two_pieces_waits_for_its_handler_as_long_as_that_takes() {
+        let conn = conn(true);
+        let mut stream = conn.activity.begin(false);
+        for _ in 0..2 {
+            conn.activity.send(&mut stream, 100);
+            assert_eq!(around(&conn, 100 + LIMITS.answer), (None, Some(Phase::Cut)), "the window is closed");
+            conn.activity.sent(&mut stream, 100);
+            assert_eq!(conn.stale(u32::MAX, LIMITS), None);
+        }
+        conn.activity.sent(&mut stream, 100);
+        conn.activity.end(300, &stream);
         assert_eq!(around(&conn, 300 + IDLE), (None, Some(Phase::Last)));
     }
 

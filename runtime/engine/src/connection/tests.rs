@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hotbay_protocol::{ENGINE_MEMORY_WORDS, EngineMemory};
 use hotbay_sys::memory::{SharedWords, create};
 use http_body::{Frame, SizeHint};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
+use crate::pool::Pool;
 use crate::timers::Timers;
 
 const LARGE: usize = 1 << 20;
@@ -31,12 +33,9 @@ struct Counted {
 
 impl http_body::Body for Counted {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let length = frame.iter().flatten().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>();
         self.taken.fetch_add(length as u64, Ordering::Relaxed);
@@ -57,7 +56,8 @@ async fn a_large_answer_fills_no_large_buffer() {
     let conn = Arc::new(Conn::new(Phase::Open, &Arc::default()));
     let taken = Arc::new(AtomicU64::new(0));
     let service = service_fn(async |_request: Request<Incoming>| {
-        let body = Sending::new(Bytes::from(vec![b'x'; LARGE]), Busy::new(&conn, false));
+        let mut body = Sending::new(Payload::Whole(Bytes::from(vec![b'x'; LARGE])));
+        body.send(Busy::new(&conn, false));
         Ok::<_, Infallible>(Response::new(Counted { body, taken: Arc::clone(&taken) }))
     });
 
@@ -110,7 +110,8 @@ async fn a_client_that_takes_no_bytes_of_an_answer_is_cut_and_one_that_does_is_n
     let served = Arc::clone(&conn);
     let serving = tokio::spawn(async move {
         let service = service_fn(async |_request: Request<Incoming>| {
-            let body = Sending::new(Bytes::from(vec![b'x'; LARGE]), Busy::new(&served, false));
+            let mut body = Sending::new(Payload::Whole(Bytes::from(vec![b'x'; LARGE])));
+            body.send(Busy::new(&served, false));
             Ok::<_, Infallible>(Response::new(body))
         });
         h1().serve_connection(TokioIo::new(Client::new(socket, &served)), service).await
@@ -128,7 +129,7 @@ async fn a_client_that_takes_no_bytes_of_an_answer_is_cut_and_one_that_does_is_n
 async fn a_client_that_gives_an_answer_no_window_is_cut() {
     let memory = create("test", ENGINE_MEMORY_WORDS).unwrap();
     let memory = EngineMemory::new(SharedWords::map(&memory).unwrap()).unwrap();
-    let shared = Arc::new(Shared::new(memory, Timers::start().unwrap()));
+    let shared = Arc::new(Shared::new(memory.clone(), Timers::start().unwrap(), Pool::new(1, memory)));
     let (mut client, socket, conn) = connect().await;
     let served = Arc::clone(&conn);
     let serving = tokio::spawn(async move { serve(socket, &served, &shared).await });

@@ -9,12 +9,14 @@ use hotbay_protocol::ToKeeper;
 
 use super::{Control, Serving};
 use crate::modules::Active;
-use crate::table::{Claim, Routes};
+use crate::table::{Claim, Lead, Routes};
 use crate::told::routes_of;
 
 impl Control {
     pub(super) fn publish(&mut self) {
-        let active = self.modules.active().map(|(entry, active)| claim(entry.precedence(), active));
+        let active = self.modules.active().map(|(entry, active)| {
+            claim(entry.precedence(), active, self.modules.is_demoted(&active.digest))
+        });
         let starting =
             self.modules.starting().map(|(entry, revision)| starting(entry.precedence(), revision));
         let claims = active.chain(starting).collect();
@@ -42,11 +44,14 @@ impl Control {
     }
 }
 
-fn claim(precedence: Precedence, active: &Active<Serving>) -> Claim<'_> {
+fn claim(precedence: Precedence, active: &Active<Serving>, demoted: bool) -> Claim<'_> {
     let Serving { instance, handlers, in_flight } = &active.instance;
-    let index = |name: &String| handlers.iter().position(|known| known == name);
+    let lead = |name: &String| {
+        let index = handlers.iter().position(|handler| handler.name == *name)?;
+        Some(Lead { handler: u32::try_from(index).ok()?, pooled: demoted || handlers[index].blocking })
+    };
     let routes = active.revision.routes.iter();
-    let routes = routes.filter_map(|route| Some((route, u32::try_from(index(&route.handler)?).ok()?)));
+    let routes = routes.filter_map(|route| Some((route, lead(&route.handler)?)));
     Claim {
         precedence,
         routes: routes.collect(),
@@ -61,7 +66,7 @@ fn claim(precedence: Precedence, active: &Active<Serving>) -> Claim<'_> {
 fn starting(precedence: Precedence, revision: &Revision) -> Claim<'_> {
     Claim {
         precedence,
-        routes: revision.routes.iter().map(|route| (route, 0)).collect(),
+        routes: revision.routes.iter().map(|route| (route, Lead { handler: 0, pooled: false })).collect(),
         instance: None,
         timeout: revision.timeouts.request.0,
         limits: revision.limits.clone(),

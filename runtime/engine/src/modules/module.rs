@@ -197,6 +197,8 @@ impl<I> Module<I> {
             wanted: wanted.map(|revision| revision.revision.clone()).unwrap_or_default(),
             serving,
             failure,
+            // The whole list knows.
+            notice: None,
         }
     }
 }

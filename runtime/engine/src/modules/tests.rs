@@ -338,3 +338,22 @@ fn a_decision_is_due_only_when_a_pause_is_over() {
     assert_eq!(case.jobs(), ["v1"]);
     assert!(!case.modules.is_due(case.now));
 }
+
+#[test]
+fn a_demoted_build_serves_on_and_its_report_says_so() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    let digest = Digest::of(b"v1");
+    let demoted = |message: &str| hotbay_protocol::Demoted { key: key(), digest, message: message.into() };
+    let notice = |case: &Case| case.modules.reports().remove(&key()).unwrap().notice;
+    assert_eq!((case.modules.is_demoted(&digest), notice(&case)), (false, None));
+    assert!(case.modules.demote(demoted("handler slow held a thread")));
+    assert!(!case.modules.demote(demoted("again")), "it is named once");
+    assert_eq!(case.report(), (EntryState::Active, Some("v1".into()), None));
+    let message = "handler slow held a thread; calls of this build run on the blocking threads now".into();
+    assert_eq!(notice(&case), Some(Trouble { reason: Reason::Stalled, message }));
+    case.apply(&bay(&["v2", "v1"]));
+    case.succeed("v2");
+    assert_eq!(notice(&case), None, "another build has a chance of its own");
+}

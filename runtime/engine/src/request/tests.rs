@@ -5,11 +5,10 @@ use http_body_util::{BodyExt as _, Full};
 use super::*;
 
 fn answered(status: u16, is_head: bool) -> (Option<String>, usize) {
-    let mut response = Response::new(Bytes::from_static(b"four"));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap();
-    fit(is_head, &mut response);
-    let length = response.headers().get(header::CONTENT_LENGTH);
-    (length.map(|value| value.to_str().unwrap().to_owned()), response.body().len())
+    let (mut headers, mut body) = (HeaderMap::new(), Bytes::from_static(b"four"));
+    fit(is_head, StatusCode::from_u16(status).unwrap(), &mut headers, &mut body);
+    let length = headers.get(header::CONTENT_LENGTH);
+    (length.map(|value| value.to_str().unwrap().to_owned()), body.len())
 }
 
 #[test]
@@ -46,9 +45,9 @@ where
 }
 
 async fn four_bytes(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Cut> {
-    let mut response = Response::new(Bytes::from_static(b"four"));
-    fit(*request.method() == Method::HEAD, &mut response);
-    Ok(response.map(Full::new))
+    let (mut headers, mut body) = (HeaderMap::new(), Bytes::from_static(b"four"));
+    fit(*request.method() == Method::HEAD, StatusCode::OK, &mut headers, &mut body);
+    Ok(headed(StatusCode::OK, headers, Full::new(body)))
 }
 
 #[tokio::test]

@@ -27,7 +27,8 @@ impl Served {
         let workers = Builder::new_multi_thread().worker_threads(1).enable_io().build().unwrap();
         let fd = create("test", ENGINE_MEMORY_WORDS).unwrap();
         let memory = EngineMemory::new(SharedWords::map(&fd).unwrap()).unwrap();
-        let server = Server::new(memory, workers.handle().clone(), timers.clone());
+        let pool = Pool::new(1, memory.clone());
+        let server = Server::new(memory, workers.handle().clone(), timers.clone(), pool);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         server.activate(listener).unwrap();

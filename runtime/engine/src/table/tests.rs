@@ -27,7 +27,7 @@ fn claim(index: usize, route: &Route) -> Claim<'_> {
     let precedence = Precedence { created: String::new(), key };
     Claim {
         precedence,
-        routes: vec![(route, 0)],
+        routes: vec![(route, Lead { handler: 0, pooled: false })],
         instance: None,
         timeout: Duration::from_secs(1),
         limits: Limits::default(),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hotbay_api::{EntryKey, LocalReport};
-use hotbay_protocol::{EntryRoutes, Images, Tally};
+use hotbay_protocol::{EntryRoutes, Figures, Images, PoolGauges, Tally};
 
 use crate::history::History;
 use crate::procfs::Process;
@@ -19,6 +19,8 @@ pub struct Facts {
     pub routes: Vec<EntryRoutes>,
     /// Of all engines together, dead ones too.
     pub tally: Tally,
+    /// What modules have measured themselves.
+    pub figures: Figures,
     /// Engines that live, in the order of their generations.
     pub engines: Vec<EngineFacts>,
     /// What has happened.
@@ -31,7 +33,9 @@ pub struct Facts {
     pub cut: u64,
     /// Unwanted ends of engines.
     pub crashes: Vec<(Option<EntryKey>, u64)>,
-    /// The last of them, the newest first.
+    /// How often modules held a thread that serves.
+    pub stalls: Vec<(Option<EntryKey>, u64)>,
+    /// The last of the crashes, the newest first.
     pub deaths: Vec<DeathFacts>,
     /// Revisions in quarantine.
     pub quarantined: usize,
@@ -60,6 +64,8 @@ pub struct EngineFacts {
     pub in_flight: u64,
     /// What it has mapped.
     pub images: Images,
+    /// Its threads for handlers that may hold theirs.
+    pub pool: PoolGauges,
     /// What the kernel says.
     pub process: Process,
 }
@@ -90,6 +96,7 @@ impl Facts {
         self.handover_failures = history.handover_failures;
         self.cut = history.cut;
         self.crashes = history.crashes.iter().map(|(module, count)| (module.clone(), *count)).collect();
+        self.stalls = history.stalls.iter().map(|(module, count)| (module.clone(), *count)).collect();
         let deaths = history.deaths.iter().rev().map(|death| DeathFacts {
             engine: death.engine,
             ago: now.duration_since(death.at),

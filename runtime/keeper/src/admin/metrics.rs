@@ -3,11 +3,13 @@
 //! Owns the names, their help and what labels they have; docs/metrics.md lists them, and a test compares. Counters are of all engines that this
 //! keeper had, so no handover and no crash makes one fall. Pure.
 
+mod series;
+
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
-use hotbay_api::EntryState;
-use hotbay_protocol::{BUCKETS_NS, code_label};
+use hotbay_api::{EntryKey, EntryReport, EntryState, Reason};
+use hotbay_protocol::{BUCKETS_NS, PoolGauges, code_label};
 
 use super::{EngineFacts, Facts};
 use crate::procfs::{self, Process};
@@ -42,6 +44,12 @@ const METRICS: &[(&str, &str, &str)] = &[
         "gauge",
         "Revisions that are not loaded any more because they ended engines.",
     ),
+    ("hotbay_stalls_total", "counter", "Calls that held a thread that serves, by module."),
+    ("hotbay_demoted", "gauge", "Modules whose calls run on the blocking threads because they held others."),
+    ("hotbay_blocking_threads", "gauge", "Threads for handlers that may hold theirs."),
+    ("hotbay_blocking_threads_busy", "gauge", "Those of them that are in a call."),
+    ("hotbay_blocking_calls_waiting", "gauge", "Calls that wait for such a thread."),
+    ("hotbay_blocking_calls_rejected_total", "counter", "Calls refused because too many waited."),
     ("hotbay_images", "gauge", "Module images that engines have mapped; retired ones serve nobody."),
     (
         "process_cpu_seconds_total",
@@ -113,6 +121,7 @@ pub(super) fn render(facts: &Facts) -> String {
     modules(&mut text, facts);
     engines(&mut text, facts);
     processes(&mut text, facts);
+    series::modules(&mut text, &facts.figures);
     text.0
 }
 
@@ -150,12 +159,36 @@ fn modules(text: &mut Text, facts: &Facts) {
     let loads = facts.tally.loads.iter().map(|(reason, count)| (reason.as_str(), *count));
     text.family("hotbay_loads_total", "reason", with_zeros(&["Succeeded"], loads));
     text.single("hotbay_quarantined_revisions", facts.quarantined);
+    stalls(text, facts);
     let images = facts.engines.iter().map(|engine| engine.images);
     let (mapped, retired) = images.fold((0_u64, 0_u64), |(mapped, retired), images| {
         (mapped.wrapping_add(images.mapped), retired.wrapping_add(images.retired))
     });
     let used = mapped.saturating_sub(retired);
     text.family("hotbay_images", "state", [("used", used), ("retired", retired)]);
+}
+
+fn stalls(text: &mut Text, facts: &Facts) {
+    by_module(text, "hotbay_stalls_total", &facts.stalls);
+    let demoted =
+        |entry: &&EntryReport| entry.notice.as_ref().is_some_and(|notice| notice.reason == Reason::Stalled);
+    text.single("hotbay_demoted", facts.report.entries.iter().filter(demoted).count());
+    // A module can write any number there.
+    let sum = |read: fn(&PoolGauges) -> u64| {
+        facts.engines.iter().fold(0_u64, |sum, engine| sum.wrapping_add(read(&engine.pool)))
+    };
+    text.single("hotbay_blocking_threads", sum(|pool| pool.threads));
+    text.single("hotbay_blocking_threads_busy", sum(|pool| pool.busy));
+    text.single("hotbay_blocking_calls_waiting", sum(|pool| pool.waiting));
+    text.single("hotbay_blocking_calls_rejected_total", facts.tally.rejected);
+}
+
+fn by_module(text: &mut Text, name: &str, counts: &[(Option<EntryKey>, u64)]) {
+    text.head(name);
+    for (module, count) in counts {
+        let module = module.as_ref().map(ToString::to_string).unwrap_or_default();
+        text.sample(name, &[("module", &module)], count);
+    }
 }
 
 fn engines(text: &mut Text, facts: &Facts) {
@@ -167,11 +200,7 @@ fn engines(text: &mut Text, facts: &Facts) {
     let handovers = with_zeros(&["reload", "wanted"], facts.handovers.iter().copied());
     text.family("hotbay_handovers_total", "why", handovers);
     text.single("hotbay_handover_failures_total", facts.handover_failures);
-    text.head("hotbay_engine_crashes_total");
-    for (module, count) in &facts.crashes {
-        let module = module.as_ref().map(ToString::to_string).unwrap_or_default();
-        text.sample("hotbay_engine_crashes_total", &[("module", &module)], count);
-    }
+    by_module(text, "hotbay_engine_crashes_total", &facts.crashes);
 }
 
 fn processes(text: &mut Text, facts: &Facts) {

@@ -78,6 +78,9 @@ struct Module<'f> {
     requests: u64,
     errors: u64,
     crashes: u64,
+    /// What is to be known of what serves.
+    notice: Option<Failure<'f>>,
+    stalls: u64,
 }
 
 #[derive(Serialize)]
@@ -157,8 +160,7 @@ fn engine(engine: &super::EngineFacts) -> Engine {
 
 fn modules(facts: &Facts) -> Vec<Module<'_>> {
     let routes: BTreeMap<&EntryKey, _> = facts.routes.iter().map(|routes| (&routes.key, routes)).collect();
-    let crashes: BTreeMap<&EntryKey, u64> =
-        facts.crashes.iter().filter_map(|(key, count)| Some((key.as_ref()?, *count))).collect();
+    let (crashes, stalls) = (by_key(&facts.crashes), by_key(&facts.stalls));
     let module = |entry: &'_ EntryReport| -> (u64, u64) { counts(&facts.tally, &entry.key) };
     let entries = facts.report.entries.iter();
     entries
@@ -177,9 +179,15 @@ fn modules(facts: &Facts) -> Vec<Module<'_>> {
                 requests,
                 errors,
                 crashes: crashes.get(&entry.key).copied().unwrap_or_default(),
+                notice: entry.notice.as_ref().map(failure),
+                stalls: stalls.get(&entry.key).copied().unwrap_or_default(),
             }
         })
         .collect()
+}
+
+fn by_key(counts: &[(Option<EntryKey>, u64)]) -> BTreeMap<&EntryKey, u64> {
+    counts.iter().filter_map(|(key, count)| Some((key.as_ref()?, *count))).collect()
 }
 
 fn crash(death: &super::facts::DeathFacts) -> Crash<'_> {
@@ -237,6 +245,7 @@ mod tests {
             wanted: "2.0".into(),
             serving: None,
             failure: Some(failure),
+            notice: None,
         };
         let mut counted = [0; 32];
         // 200, 404, 500, and others of 4xx and 5xx.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use hotbay_api::Digest;
-use hotbay_protocol::{ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
+use hotbay_api::{Digest, EntryKey};
+use hotbay_protocol::{Demoted, ProbeOutcome, ReportPiece, Suspect, ToEngine, Why};
 
 use crate::blame::Death;
 use crate::probe_queue::Start;
@@ -33,6 +33,19 @@ pub enum Event {
     LoaderHangs {
         generation: u64,
         suspect: Option<Suspect>,
+    },
+    /// A module held a thread that serves.
+    Stalled {
+        key: EntryKey,
+    },
+    /// Its build runs on the pool from now on.
+    Demoted {
+        generation: u64,
+        demoted: Demoted,
+    },
+    /// Modules hold all threads that serve.
+    WorkersHeld {
+        generation: u64,
     },
     Pong {
         generation: u64,

@@ -8,8 +8,8 @@ use super::{Action, Engine, Machine, Pings, Stage, Wish};
 use crate::blame::{Death, Doing, Killed, culprit};
 use crate::journal::Verdict;
 
-/// The least time between a handover and one for retired code.
-const RETIRED_FLOOR: Duration = Duration::from_secs(60);
+/// The least time between a handover and one that an engine asks for.
+const WANTED_FLOOR: Duration = Duration::from_secs(60);
 /// An engine with its drain deadline behind it may still need this to say so and exit.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// A process that closed its channel is most likely exiting.
@@ -130,11 +130,16 @@ impl Machine {
         if self.active().is_some_and(|active| active.generation == generation)
             && self.handover.wanted.is_none()
         {
-            let floor = RETIRED_FLOOR.min(self.timing.handover_interval);
-            let earliest = self.handover.last.map_or(now, |last| last + floor);
             tracing::info!(engine = generation, "engine wants to be replaced: too much retired code");
-            self.handover.wanted = Some(Wish { why: Why::Wanted, due: earliest.max(now), strict: true });
+            self.want(now, true);
         }
+    }
+
+    /// Plans the handover that an engine asks for, not too soon after the one before.
+    pub(super) fn want(&mut self, now: Instant, strict: bool) {
+        let floor = WANTED_FLOOR.min(self.timing.handover_interval);
+        let earliest = self.handover.last.map_or(now, |last| last + floor);
+        self.handover.wanted = Some(Wish { why: Why::Wanted, due: earliest.max(now), strict });
     }
 
     /// One strike is enough here: a second try would block every other load for good, again.

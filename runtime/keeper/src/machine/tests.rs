@@ -2,6 +2,7 @@
 
 mod crashes;
 mod handovers;
+mod stalls;
 mod stops;
 
 use std::path::PathBuf;
@@ -91,7 +92,12 @@ fn spawn(generation: u64, why: Why) -> Action {
 }
 
 fn spawn_without(generation: u64, why: Why, quarantined: &[Quarantine]) -> Action {
-    let policy = ToEngine::Policy { quarantined: quarantined.to_vec(), verified: vec![], crashed: vec![] };
+    let policy = ToEngine::Policy {
+        quarantined: quarantined.to_vec(),
+        verified: vec![],
+        crashed: vec![],
+        demoted: vec![],
+    };
     Action::Spawn { generation, why, policy }
 }
 

@@ -75,6 +75,7 @@ impl Engine {
             wanted: "1.0".into(),
             serving: None,
             failure: None,
+            notice: None,
         };
         self.say(&ToKeeper::Report(ReportPiece {
             restart: true,

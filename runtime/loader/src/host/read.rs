@@ -1,18 +1,20 @@
-//! A request's body, as a module reads it.
+//! What a module reads: the pieces of a request's body, and its trailers.
 //!
-//! Owns the pieces that a module has and has not released. Must not hold a slot's lock while the body is polled.
+//! Owns what a module has read and has not released. Must not hold a slot's lock while the body is polled.
 
 use std::ffi::c_void;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use bytes::Bytes;
 use hotbay_abi as abi;
-use hotbay_abi::{Buf, Handle, Rc};
+use hotbay_abi::{Buf, Handle, Header, Rc};
+use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::LengthLimitError;
 
 use super::{guarded, wake_handle};
-use crate::handle::{self, Body};
+use crate::handle;
+use crate::input::Coming;
 
 pub(super) unsafe extern "C" fn read(call: Handle, out: *mut Buf) -> Rc {
     // SAFETY: as this function's own contract.
@@ -23,51 +25,53 @@ pub(super) unsafe extern "C" fn read(call: Handle, out: *mut Buf) -> Rc {
 /// `out` must be the module's to be written.
 unsafe fn read_checked(call: Handle, out: *mut Buf) -> Rc {
     // The body is polled outside the slot's lock: it may wake its waker, which is this handle, from within.
-    let mut body = match handle::with_call(call, |state| state.body.take()) {
+    let taken = handle::with_call(call, |state| {
+        if !state.may_go_on() {
+            return Err(abi::PENDING);
+        }
+        // What was whole has been given with the request.
+        state.input.as_mut().map_or(Err(abi::EOF), |input| input.take())
+    });
+    let mut body = match taken {
         None => return abi::GONE,
-        Some(None) => return abi::PENDING,
-        Some(Some(body)) => body,
+        Some(Err(rc)) => return rc,
+        Some(Ok(body)) => body,
     };
     let polled = poll_body(call, &mut body);
+    let mut body = Some(body);
+    let kept = handle::with(call, |state| {
+        let Some(input) = &mut state.input else { return };
+        match &polled {
+            Next::Ends(rc, trailers) => input.end(*rc, trailers.clone()),
+            Next::Piece(_) | Next::Nothing => body.take().into_iter().for_each(|body| input.put_back(body)),
+        }
+    });
     // If the call has ended meanwhile, the body ends here.
-    if handle::with(call, |state| state.body.replace(body)).is_none() {
-        return abi::GONE;
-    }
+    drop(body);
     match polled {
-        Err(rc) => rc,
-        Ok(data) => {
-            let owner = Box::into_raw(Box::new(data));
-            // SAFETY: `owner` was made just now, and `out` is the module's to be written.
-            unsafe {
-                out.write(Buf {
-                    ptr: (*owner).as_ptr(),
-                    len: (*owner).len(),
-                    owner: owner.cast(),
-                    release: Some(release_bytes),
-                });
-            }
+        _ if kept.is_none() => abi::GONE,
+        Next::Nothing => abi::PENDING,
+        Next::Ends(rc, _) => rc,
+        Next::Piece(data) => {
+            // SAFETY: `out` is the module's to be written.
+            unsafe { give(data, out) };
             abi::READY
         }
     }
 }
 
-/// The next piece that is not empty, or what `read` answers instead.
-fn poll_body(call: Handle, body: &mut Body) -> Result<Bytes, Rc> {
-    let Body::Stream(stream) = body else { return Err(abi::EOF) };
-    let waker = HandleWaker::waker(call);
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match std::pin::Pin::new(&mut *stream).poll_frame(&mut context) {
-            Poll::Pending => return Err(abi::PENDING),
-            Poll::Ready(None) => return Err(abi::EOF),
-            // Trailers are not offered yet, and an empty piece says nothing.
-            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) if !data.is_empty() => return Ok(data),
-                _ => {}
-            },
-            Poll::Ready(Some(Err(error))) if error.is::<LengthLimitError>() => return Err(abi::LIMIT),
-            Poll::Ready(Some(Err(_))) => return Err(abi::GONE),
-        }
+/// # Safety
+/// `out` must be the module's to be written.
+unsafe fn give(data: Bytes, out: *mut Buf) {
+    let owner = Box::into_raw(Box::new(data));
+    // SAFETY: `owner` was made just now, and the caller promises the rest.
+    unsafe {
+        out.write(Buf {
+            ptr: (*owner).as_ptr(),
+            len: (*owner).len(),
+            owner: owner.cast(),
+            release: Some(release_bytes),
+        });
     }
 }
 
@@ -76,17 +80,64 @@ unsafe extern "C" fn release_bytes(owner: *mut c_void) {
     drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
 }
 
-/// A waker that is a handle: what the body's producer holds while a module waits for more.
-struct HandleWaker(Handle);
+/// What a poll of a body comes to.
+enum Next {
+    Piece(Bytes),
+    Nothing,
+    /// For the reason that is said from now on.
+    Ends(Rc, Option<HeaderMap>),
+}
 
-impl HandleWaker {
-    fn waker(handle: Handle) -> Waker {
-        std::sync::Arc::new(Self(handle)).into()
+/// The next piece that is not empty.
+fn poll_body(call: Handle, body: &mut Coming) -> Next {
+    let waker = waker(call);
+    let mut context = Context::from_waker(&waker);
+    loop {
+        let frame = match std::pin::Pin::new(&mut *body).poll_frame(&mut context) {
+            Poll::Pending => return Next::Nothing,
+            Poll::Ready(None) => return Next::Ends(abi::EOF, None),
+            Poll::Ready(Some(Err(error))) if error.is::<LengthLimitError>() => {
+                return Next::Ends(abi::LIMIT, None);
+            }
+            Poll::Ready(Some(Err(_))) => return Next::Ends(abi::GONE, None),
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => return Next::Piece(data),
+            // An empty piece says nothing.
+            Ok(_) => {}
+            Err(frame) => return Next::Ends(abi::EOF, frame.into_trailers().ok()),
+        }
     }
 }
 
-impl std::task::Wake for HandleWaker {
-    fn wake(self: std::sync::Arc<Self>) {
-        wake_handle(self.0);
+pub(super) unsafe extern "C" fn trailers(call: Handle, out: *mut *const Header, n_out: *mut u32) -> Rc {
+    if out.is_null() || n_out.is_null() {
+        return abi::ERR;
     }
+    let found = handle::with_call(call, |state| {
+        let views = state.input.as_ref().map_or(&[][..], |input| input.trailers());
+        (if views.is_empty() { std::ptr::null() } else { views.as_ptr() }, views.len() as u32)
+    });
+    let Some((views, count)) = found else { return abi::GONE };
+    // SAFETY: the module's to be written. The views stay until its state has been dropped, see `handle::Closed`.
+    unsafe {
+        out.write(views);
+        n_out.write(count);
+    }
+    abi::READY
+}
+
+/// A waker that is a handle: what the body's producer holds while a module waits for more. It owns nothing, so none is allocated.
+fn waker(call: Handle) -> Waker {
+    // SAFETY: the data of this table's wakers is a handle, which may be copied, forgotten and used from any thread at any time.
+    unsafe { Waker::from_raw(raw_waker(std::ptr::without_provenance(call as usize))) }
+}
+
+fn raw_waker(call: *const ()) -> RawWaker {
+    static TABLE: RawWakerVTable = RawWakerVTable::new(raw_waker, wake, wake, |_| {});
+    fn wake(call: *const ()) {
+        wake_handle(call.addr() as Handle);
+    }
+    RawWaker::new(call, &TABLE)
 }

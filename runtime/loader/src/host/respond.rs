@@ -2,64 +2,17 @@
 //!
 //! Owns the checks on it, and the release of the bytes that it is made of. Must not send it: it waits in its handle's slot.
 
-use bytes::Bytes;
+mod unusual;
+
 use hotbay_abi as abi;
-use hotbay_abi::{Buf, Handle, Rc, Response, Str};
+use hotbay_abi::{Handle, Rc, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::{guarded, wake_taken};
-use crate::call::Answer;
+use super::headers::{append, views};
+use super::{buf, guarded, wake_taken};
+use crate::answer::{Answer, AnswerBody};
 use crate::handle::{self, Reply};
-use crate::marks::marked;
-use crate::queue::Mark;
 use crate::spare;
-
-/// Most headers of an answer, and most bytes of their names and values.
-const MAX_HEADERS: u32 = 256;
-const MAX_HEADER_BYTES: usize = 64 * 1024;
-
-/// Bytes that a module lent with a release function.
-struct Owned {
-    buf: Buf,
-    mark: Mark,
-}
-
-// SAFETY: the ABI lets the receiver release a buffer on any thread.
-unsafe impl Send for Owned {}
-
-impl AsRef<[u8]> for Owned {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: the module promises `len` bytes until release, which runs on drop.
-        unsafe { Str { ptr: self.buf.ptr, len: self.buf.len }.get() }.unwrap_or_default()
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        if let Some(release) = self.buf.release {
-            // SAFETY: `owner` belongs to `release`, and this is its one call.
-            marked(self.mark, 0, || unsafe { release(self.buf.owner) });
-        }
-    }
-}
-
-/// Takes over a body, by the response's flags. Owned bytes are taken (and so released) whatever comes of the response.
-///
-/// # Safety
-/// `body` must be as the header says for a `respond` with these flags.
-unsafe fn take_body(call: Handle, body: Buf, flags: u32) -> Bytes {
-    // SAFETY: the caller promises `len` bytes, for this call at least.
-    let view = || unsafe { Str { ptr: body.ptr, len: body.len }.get() }.unwrap_or_default();
-    if flags & abi::RESP_COPY != 0 {
-        return Bytes::copy_from_slice(view());
-    }
-    if body.release.is_some() {
-        let mark = handle::with(call, |state| state.mark).unwrap_or_default();
-        return Bytes::from_owner(Owned { buf: body, mark });
-    }
-    // SAFETY: without a release function the bytes live as long as the process, as the header says.
-    Bytes::from_static(unsafe { Str { ptr: body.ptr, len: body.len }.get() }.unwrap_or_default())
-}
 
 pub(super) unsafe extern "C" fn respond(call: Handle, response: *const Response) -> Rc {
     // SAFETY: the module passes a response that lives for this call, or NULL.
@@ -72,25 +25,41 @@ unsafe fn respond_checked(call: Handle, response: *const Response) -> Rc {
     // SAFETY: every struct begins with its size; nothing beyond it is read.
     let Some(response) = (unsafe { read_prefix(response) }) else { return abi::ERR };
     let response = &response;
-    // SAFETY: the response is valid, and so are its parts.
-    let body = unsafe { take_body(call, response.body, response.flags) };
+    // Asked for only where something is to be released.
+    let mark = || handle::with(call, |state| state.mark).unwrap_or_default();
+    // SAFETY: the response is valid, and so are its parts. Owned bytes are taken (and so released) whatever comes of the response.
+    let body = unsafe { buf::take(response.body, response.flags & abi::RESP_COPY != 0, mark) };
     // The high half of the flags asks for what this host must understand; the low half may be ignored.
     if response.flags >> 16 != 0 {
         return abi::UNSUPPORTED;
     }
     // SAFETY: as above.
-    let (status, headers) = match unsafe { head(response) } {
+    let head = match unsafe { head(response) } {
         Ok(head) => head,
         Err(rc) => return rc,
     };
+    if head.length.is_some() || response.flags & (abi::RESP_STREAM | abi::RESP_UPGRADE) != 0 {
+        return unusual::respond(call, response.flags, head, body);
+    }
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return abi::ERR;
+    }
+    let Head { status, headers, .. } = head;
+    submit(call, Answer { status, headers, body: AnswerBody::Whole(body) })
+}
+
+/// Puts the answer where the call's task finds it.
+#[inline(always)]
+fn submit(call: Handle, answer: Answer) -> Rc {
     // An answer that comes second stays here, and is released after the slot's lock is left.
-    let mut answer = Some(Answer { status, headers, body });
+    let mut answer = Some(answer);
     let answered = handle::with_call(call, |state| {
         let open = matches!(state.reply, Reply::Open);
         if let Some(answer) = answer.take_if(|_| open) {
-            state.reply = Reply::Answered(answer);
+            // It was open, so that there is nothing to drop.
+            std::mem::forget(std::mem::replace(&mut state.reply, Reply::Answered(answer)));
         }
-        (open, if state.running || !open { None } else { state.waker.take() })
+        (open, if open { state.turn.news() } else { None })
     });
     match answered {
         Some((true, waker)) => {
@@ -111,7 +80,7 @@ unsafe fn read_prefix(response: *const Response) -> Option<Response> {
     }
     // SAFETY: the caller's promise; the size comes first.
     let size = unsafe { (&raw const (*response).size).read() };
-    if size < abi::RESPONSE_SIZE_0_1 {
+    if size < abi::RESPONSE_SIZE_MIN {
         return None;
     }
     let mut known = std::mem::MaybeUninit::<Response>::zeroed();
@@ -123,58 +92,45 @@ unsafe fn read_prefix(response: *const Response) -> Option<Response> {
     }
 }
 
+/// An answer's head, checked.
+struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// The content-length that it promises.
+    length: Option<u64>,
+}
+
 /// Status and headers, checked: a module cannot smuggle a second answer or a false length.
 ///
 /// # Safety
 /// `response` must hold `n_headers` valid headers.
-unsafe fn head(response: &Response) -> Result<(StatusCode, HeaderMap), Rc> {
-    let status = StatusCode::from_u16(response.status).ok().filter(|status| status.as_u16() >= 200);
-    let status = status.filter(|status| status.as_u16() < 600).ok_or(abi::ERR)?;
-    if response.n_headers > MAX_HEADERS {
-        return Err(abi::LIMIT);
-    }
-    let views = if response.n_headers == 0 {
-        &[]
-    } else if response.headers.is_null() {
-        return Err(abi::ERR);
-    } else {
-        // SAFETY: the caller promises that many headers.
-        unsafe { std::slice::from_raw_parts(response.headers, response.n_headers as usize) }
-    };
+#[inline(always)]
+unsafe fn head(response: &Response) -> Result<Head, Rc> {
+    let status = StatusCode::from_u16(response.status).ok().filter(|status| status.as_u16() < 600);
+    let status = status.filter(|status| status.as_u16() >= 200 || status.as_u16() == 101).ok_or(abi::ERR)?;
+    // SAFETY: the caller's promise.
+    let views = unsafe { views(response.headers, response.n_headers)? };
     let mut headers = spare::take(views.len() + 2);
-    let mut total = 0;
-    for view in views {
-        // SAFETY: names and values are borrowed for this call.
-        let (name, value) =
-            unsafe { (view.name.get().unwrap_or_default(), view.value.get().unwrap_or_default()) };
-        total += name.len() + value.len();
-        if total > MAX_HEADER_BYTES {
-            return Err(abi::LIMIT);
+    let mut length = None;
+    let is_stream = response.flags & abi::RESP_STREAM != 0;
+    let is_left_out = |name: &HeaderName, value: &HeaderValue| {
+        if *name == header::CONTENT_LENGTH {
+            promise(&mut length, value)?;
         }
-        if let Some(value) = usual_type(name, value) {
-            headers.append(header::CONTENT_TYPE, value);
-            continue;
-        }
-        let name = HeaderName::from_bytes(name).map_err(|_| abi::ERR)?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| abi::ERR)?;
-        if !is_ours(&name) {
-            headers.append(name, value);
-        }
-    }
-    Ok((status, headers))
+        // By HTTP/1 a stream's trailers have to be announced.
+        Ok(is_ours(name) && !(is_stream && *name == header::TRAILER))
+    };
+    // SAFETY: as above.
+    unsafe { append(&mut headers, views, is_left_out)? };
+    Ok(Head { status, headers, length })
 }
 
-static TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-static HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-static JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The header that most answers have alone, with the values that most of them have: known by its bytes, so that it is neither parsed nor copied.
-fn usual_type(name: &[u8], value: &[u8]) -> Option<HeaderValue> {
-    let usual = [&TEXT, &JSON, &HTML];
-    if name != b"content-type" {
-        return None;
-    }
-    usual.into_iter().find(|usual| value == usual.as_bytes()).cloned()
+/// Reads a content-length. A second one is refused even if it is the same: who adds one has lost sight of the first.
+#[cold]
+fn promise(length: &mut Option<u64>, value: &HeaderValue) -> Result<(), Rc> {
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let read = digits.and_then(|digits| digits.parse().ok()).ok_or(abi::ERR)?;
+    if length.replace(read).is_some() { Err(abi::ERR) } else { Ok(()) }
 }
 
 /// Headers that describe the connection or the body's length: the host knows these better than any module.

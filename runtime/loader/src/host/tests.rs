@@ -1,6 +1,8 @@
 //! The host's functions, called as a module would, right and wrong.
 
-use std::sync::atomic::AtomicU32;
+mod services;
+
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -9,11 +11,11 @@ use hotbay_abi::{Buf, Response};
 use http::HeaderName;
 
 use super::*;
-use crate::handle::{Body, Closed, Kind};
+use crate::handle::{Body, Closed, Kind, Reply};
 use crate::queue::Mark;
 
 fn open(kind: Kind) -> Handle {
-    handle::open(kind, Body::Whole(Bytes::new()), Mark::default()).unwrap()
+    handle::open(kind, Body::Whole(Bytes::new()), Mark::default(), None).unwrap()
 }
 
 fn response(body: Buf) -> Response {
@@ -35,13 +37,18 @@ fn a_second_answer_is_gone_and_its_body_is_released_outside_every_lock() {
     static RELEASED: AtomicU32 = AtomicU32::new(0);
     /// Goes back into the host for the same call, as a module with a lock of its own might by another thread.
     unsafe extern "C" fn release(owner: *mut c_void) {
-        wake_handle(owner as Handle);
+        wake_handle(owner.addr() as Handle);
         RELEASED.fetch_add(1, Ordering::SeqCst);
     }
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || {
         let call = open(Kind::Call);
-        let body = || Buf { ptr: b"x".as_ptr(), len: 1, owner: call as *mut c_void, release: Some(release) };
+        let body = || Buf {
+            ptr: b"x".as_ptr(),
+            len: 1,
+            owner: std::ptr::without_provenance_mut(call as usize),
+            release: Some(release),
+        };
         let codes = [answer(call, &response(body())), answer(call, &response(body()))];
         drop(handle::close(call));
         done.send(codes).unwrap();
@@ -60,7 +67,7 @@ fn responses_of_older_and_newer_modules_are_read_by_their_size() {
     }
     let call = open(Kind::Call);
     let mut short = response(empty());
-    short.size = abi::RESPONSE_SIZE_0_1 - 1;
+    short.size = abi::RESPONSE_SIZE_MIN - 1;
     assert_eq!(answer(call, &short), abi::ERR);
     let mut longer = Longer { known: response(empty()), news: 7 };
     longer.known.size = size_of_table::<Longer>();
@@ -87,9 +94,11 @@ fn what_a_module_must_not_say_is_refused_and_the_call_stays_open() {
     refused(&|response| response.n_headers = u32::MAX, abi::LIMIT);
     refused(&|response| response.flags = 1 << 16, abi::UNSUPPORTED);
     refused(&|response| (response.n_headers, response.headers) = (1, split.as_ptr()), abi::ERR);
-    let lies = [header("content-length", "5"), header("x-a", "b")];
+    let lies = [header("content-length", "5")];
+    refused(&|response| (response.n_headers, response.headers) = (1, lies.as_ptr()), abi::ERR);
+    let hosts = [header("connection", "close"), header("transfer-encoding", "x"), header("x-a", "b")];
     let mut honest = response(empty());
-    (honest.n_headers, honest.headers) = (2, lies.as_ptr());
+    (honest.n_headers, honest.headers) = (3, hosts.as_ptr());
     assert_eq!(answer(call, &honest), abi::READY);
     let Some(Closed { reply: Reply::Answered(answer), .. }) = handle::close(call) else {
         panic!("it was answered")

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hotbay_api::{EntryKey, Reason};
 use hotbay_sys::memory::SharedWords;
 
-use super::{EngineMemory, LOADS, MAX_MODULES, MAX_REASONS, NAMES, SHARDS_USED, names};
+use super::{EngineMemory, LOADS, MAX_MODULES, MAX_REASONS, NAMES, POOL_REJECTED, SHARDS_USED, names};
 
 /// Status codes that are counted one by one; others of their class together.
 pub const CODES: [u16; 28] = [
@@ -71,6 +71,8 @@ pub struct Tally {
     pub begun: u64,
     /// Preparations of revisions, by how they ended.
     pub loads: BTreeMap<Reason, u64>,
+    /// Calls that were refused because too many waited for the pool.
+    pub rejected: u64,
 }
 
 /// A histogram.
@@ -149,6 +151,7 @@ impl EngineMemory {
             add_word(bucket, sum(BUCKETS + index));
         }
         add_word(&mut tally.begun, sum(BEGUN));
+        add_word(&mut tally.rejected, self.words[POOL_REJECTED].load(Ordering::Relaxed));
         for row in 0..self.rows() {
             let counts: [u64; CODES.len() + CLASSES] =
                 std::array::from_fn(|code| sum(HEAD + row * ROW + code));
@@ -187,6 +190,7 @@ impl Tally {
         }
         add_word(&mut self.durations.sum_ns, other.durations.sum_ns);
         add_word(&mut self.begun, other.begun);
+        add_word(&mut self.rejected, other.rejected);
         for (reason, count) in &other.loads {
             add_word(self.loads.entry(reason.clone()).or_default(), *count);
         }

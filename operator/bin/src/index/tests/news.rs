@@ -70,6 +70,24 @@ fn a_refusal_is_told_once_with_its_words_and_so_is_that_it_is_over() {
 }
 
 #[test]
+fn a_module_that_holds_threads_is_told_once() {
+    let mut world = served();
+    told(&mut world);
+    for _ in 0..2 {
+        let version = world.next_version().to_string();
+        let report: RuntimeReport = object(json!({
+            "apiVersion": "hotbay.dev/v1alpha1", "kind": "RuntimeReport",
+            "metadata": {"namespace": "hotbay", "name": "p0", "resourceVersion": version},
+            "pool": "default", "podUid": "uid-p0", "appliedThrough": world.version,
+            "notices": [{"namespace": "shop", "name": "hello", "reason": "Stalled", "message": "handler hello (/)"}],
+        }));
+        world.handle(Event::Report(Change::Applied(report)));
+        world.run();
+    }
+    assert_eq!(told(&mut world), ["Warning Observe Stalled hello"]);
+}
+
+#[test]
 fn the_same_refusal_of_another_generation_is_told_again() {
     let mut world = World::new();
     world.apply("hello", |_| ());

@@ -1,6 +1,6 @@
 //! A module that every pod serves, and what its status says when one thing is otherwise.
 
-use hotbay_api::{Digest, Entry, ReportException, RuntimeReportFields};
+use hotbay_api::{Digest, Entry, ReportException, ReportNotice, RuntimeReportFields};
 
 use super::*;
 use crate::testing::{module, revision};
@@ -197,6 +197,31 @@ fn a_pod_that_fails_later_is_listed_and_ready_stays() {
     assert_eq!(case.says()[2..], ["Programmed=False Crashed", "Ready=True Succeeded"]);
     let status = case.status();
     assert_eq!((status.failures_total, status.failures[0].pod.as_str()), (1, "p1"));
+}
+
+#[test]
+fn a_module_that_holds_threads_is_named_and_stays_ready() {
+    let mut case = Case::ready();
+    let notice = |name: &str, message: &str| ReportNotice {
+        namespace: "shop".into(),
+        name: name.into(),
+        reason: Reason::Stalled,
+        message: message.into(),
+    };
+    case.reports[1].as_mut().unwrap().notices =
+        vec![notice("other", "another's"), notice("hello", "for 520 ms")];
+    assert_eq!(
+        case.says()[2..],
+        ["Programmed=True Succeeded", "Ready=True Succeeded", "Demoted=True Stalled"]
+    );
+    assert_eq!(case.message(condition::DEMOTED), "for 520 ms");
+    case.previous = Some(case.status());
+    case.reports[0].as_mut().unwrap().notices = vec![notice("hello", "for 990 ms")];
+    assert_eq!(Some(case.status()), case.previous, "another pod's words are no reason to write");
+    case.reports[1] = None;
+    assert_eq!(case.message(condition::DEMOTED), "for 990 ms");
+    case.reports[0].as_mut().unwrap().notices.clear();
+    assert!(find(&case.status().conditions, condition::DEMOTED).is_none());
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use bytes::Bytes;
-use hotbay_api::{Digest, Entry, EntryKey, EntryReport, EntryState, HandlerModule, LocalReport, Revision};
+use hotbay_api::{
+    Digest, Entry, EntryKey, EntryReport, EntryState, HandlerModule, LocalReport, Revision, Trouble,
+};
 use hotbay_bay::Writer;
 use hotbay_pipeline::routes::Claimant;
 use hotbay_pipeline::{
@@ -23,47 +25,76 @@ pub(super) struct Module {
     wanted: HandlerModule,
     /// Which change of what is asked for brought it.
     pub since: u32,
-    /// The drop-in that it stands for, if it does.
-    bytes: Option<Bytes>,
+    /// What is served without asking a registry: a drop-in, or a build that was handed over.
+    file: Option<File>,
     prepared: Option<Prepared>,
     in_force: Option<Entry>,
     /// When it is to be looked up next.
     pub due: Option<Instant>,
     failures: u32,
     said: Option<String>,
+    /// Why it could not be prepared.
+    unprepared: Option<Refusal>,
+    /// Why it may not have its routes.
+    pub conflict: Option<Refusal>,
 }
 
 /// A module to be looked up and prepared.
 pub(super) struct Job {
     wanted: HandlerModule,
-    bytes: Option<Bytes>,
+    file: Option<File>,
+}
+
+/// A source that holds one file.
+#[derive(Clone, Debug)]
+pub(in crate::run) struct File {
+    /// Of `bytes`; two files are the same if theirs are.
+    pub digest: Digest,
+    /// The module.
+    pub bytes: Bytes,
+}
+
+impl PartialEq for File {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
 }
 
 impl Job {
     /// Goes through the operator's pipeline.
     pub async fn run(&self, client: &Client) -> Result<Prepared, Refusal> {
         let policy = Policy::default();
-        match self.bytes.clone() {
-            Some(bytes) => prepare(&self.wanted, &File(bytes), &policy).await,
+        match &self.file {
+            Some(file) => prepare(&self.wanted, file, &policy).await,
             None => prepare(&self.wanted, client, &policy).await,
         }
     }
 }
 
 impl Module {
-    pub fn new(wanted: HandlerModule, bytes: Option<Bytes>, since: u32) -> Self {
-        let due = Some(Instant::now());
-        Self { wanted, since, bytes, prepared: None, in_force: None, due, failures: 0, said: None }
+    pub fn new(wanted: HandlerModule, file: Option<File>, since: u32) -> Self {
+        Self {
+            wanted,
+            since,
+            file,
+            prepared: None,
+            in_force: None,
+            due: Some(Instant::now()),
+            failures: 0,
+            said: None,
+            unprepared: None,
+            conflict: None,
+        }
     }
 
     /// Takes in what is asked for now. `again`: what references lead to may have changed.
-    pub fn ask(&mut self, wanted: HandlerModule, bytes: Option<Bytes>, again: bool) {
-        if self.wanted != wanted || self.bytes != bytes || again {
+    pub fn ask(&mut self, wanted: HandlerModule, file: Option<File>, again: bool) {
+        if self.wanted != wanted || self.file != file || again {
             self.due = Some(Instant::now());
             self.failures = 0;
         }
         self.wanted = wanted;
-        self.bytes = bytes;
+        self.file = file;
     }
 
     /// What is to be prepared now, if that is due.
@@ -73,7 +104,7 @@ impl Module {
             self.due = None;
         }
         self.due.take_if(|due| *due <= Instant::now())?;
-        Some(Job { wanted: self.wanted.clone(), bytes: self.bytes.clone() })
+        Some(Job { wanted: self.wanted.clone(), file: self.file.clone() })
     }
 
     /// Takes in how a job went, and when the next one is due. What was asked for before the last edit is of no interest.
@@ -84,20 +115,22 @@ impl Module {
         result: Result<Prepared, Refusal>,
         report: &LocalReport,
     ) {
-        if self.wanted != job.wanted || self.bytes != job.bytes {
+        if self.wanted != job.wanted || self.file != job.file {
             return;
         }
         let interval = self.wanted.spec.interval.0;
-        let regular = (!interval.is_zero() && self.bytes.is_none()).then(|| Instant::now() + interval);
+        let regular = (!interval.is_zero() && self.file.is_none()).then(|| Instant::now() + interval);
         let next = match result {
             Ok(prepared) => {
                 self.failures = 0;
                 self.said = None;
+                self.unprepared = None;
                 self.prepared = Some(prepared);
                 regular
             }
             Err(refusal) => {
                 self.say(key, &refusal, report);
+                self.unprepared = Some(refusal.clone());
                 let pause = RETRY_MIN.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
                 self.failures += 1;
                 match refusal.class {
@@ -122,6 +155,13 @@ impl Module {
             serving.map_or_else(String::new, |serving| format!("; still serving {}", serving.revision));
         tracing::warn!(module = %key, "failed: {words}{kept}");
         self.said = Some(words);
+    }
+
+    /// Why a file, such as a build that was handed over, is not in the bay. What is wrong with a module of a registry is no fault of a build beside it.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.file.as_ref()?;
+        let refusal = self.unprepared.as_ref().or(self.conflict.as_ref())?;
+        Some(Trouble { reason: refusal.reason.clone(), message: refusal.message.clone() })
     }
 
     /// What it wants and holds; nothing before it was prepared once.
@@ -174,12 +214,9 @@ impl Module {
     }
 }
 
-/// A source that holds one file.
-struct File(Bytes);
-
 impl Source for File {
     async fn resolve(&self, _reference: &str) -> Result<Digest, SourceError> {
-        Ok(Digest::of(&self.0))
+        Ok(self.digest)
     }
 
     async fn fetch(
@@ -188,7 +225,7 @@ impl Source for File {
         digest: &Digest,
         _max_bytes: u64,
     ) -> Result<Artifact, SourceError> {
-        let build = Build { platform: None, digest: *digest, bytes: self.0.clone() };
+        let build = Build { platform: None, digest: *digest, bytes: self.bytes.clone() };
         Ok(Artifact { reference: reference.to_owned(), digest: *digest, builds: vec![build] })
     }
 }
@@ -199,6 +236,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn who_hands_a_build_over_hears_of_it_and_not_of_its_neighbours() {
+        let wanted = || {
+            let module = json!({
+                "metadata": {"name": "m"},
+                "spec": {"source": {"oci": {"reference": "r.example.com/m:1.0"}}},
+            });
+            serde_json::from_value(module).unwrap()
+        };
+        let file = File { digest: Digest::of(b"m"), bytes: Bytes::from_static(b"m") };
+        let refused = |file| {
+            let mut module = Module::new(wanted(), file, 1);
+            module.unprepared = Some(Refusal::of_artifact(hotbay_api::Reason::SourceUnreachable, "no"));
+            module.trouble().is_some()
+        };
+        assert!(refused(Some(file)));
+        assert!(!refused(None), "its registry may not be there");
+    }
 
     #[test]
     fn what_served_counts_as_good_only_if_it_is_what_is_in_force() {
@@ -226,6 +282,7 @@ mod tests {
                 wanted: "1.0".into(),
                 serving: Some(serving),
                 failure: None,
+                notice: None,
             };
             LocalReport { entries: vec![entry], ..LocalReport::default() }
         };

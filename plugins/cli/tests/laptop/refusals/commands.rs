@@ -89,7 +89,20 @@ async fn check_makes_every_check_of_a_runtime_and_loads_the_module() {
     let module = modules::hello("1.0");
     let (success, text) = said(&["check".as_ref(), module.as_ref()]).await;
     assert!(success && text.lines().skip(1).all(|line| line.starts_with("  ok ")), "{text}");
-    for what in ["module", "platform", "abi", "libc", "libraries", "tls", "size", "probe"] {
+    for what in [
+        "module",
+        "platform",
+        "abi",
+        "libc",
+        "libraries",
+        "tls",
+        "symbols",
+        "config",
+        "size",
+        "probe",
+        "start",
+        "stop",
+    ] {
         assert!(text.contains(&format!("  ok      {what} ")), "{what} should be in {text}");
     }
     let here = [

@@ -22,6 +22,7 @@ fn mk_said(name: &str, sequence: u64) -> EntryReport {
         wanted: serving.revision.clone(),
         serving: Some(serving),
         failure: None,
+        notice: None,
     }
 }
 
@@ -65,6 +66,7 @@ fn a_pod_that_serves_all_has_no_exceptions() {
         applied_through: 30,
         exceptions: vec![],
         truncated: false,
+        notices: vec![],
         abi: "0.1".into(),
         platform: "linux/amd64 (gnu)".into(),
         engine: 2,
@@ -102,6 +104,43 @@ fn a_failure_is_told_with_what_serves_instead() {
         (EntryState::Failed, &Reason::InvalidElf, "it is cut short")
     );
     assert_eq!(told.serving_revision.as_deref(), Some("1@a"));
+}
+
+#[test]
+fn what_is_to_be_known_of_an_entry_is_no_exception() {
+    let mut case = Case::serving();
+    for entry in &mut case.local.entries {
+        entry.notice = Some(mk_trouble(Reason::Stalled, "handler slow\nheld a thread"));
+    }
+    case.known.remove(0);
+    let report = case.report();
+    assert_eq!((report.applied_through, report.exceptions), (30, vec![]));
+    let notice = |name: &str| ReportNotice {
+        namespace: "shop".into(),
+        name: name.into(),
+        reason: Reason::Stalled,
+        message: "handler slowheld a thread".into(),
+    };
+    assert_eq!(report.notices, [notice("b"), notice("c")]);
+}
+
+#[test]
+fn notices_are_bounded_and_give_way_to_exceptions() {
+    let mut case = mk_failing(64, &"x".repeat(200));
+    for number in 100..130 {
+        let name = format!("n{number}");
+        let said = EntryReport {
+            notice: Some(mk_trouble(Reason::Stalled, &"y".repeat(200))),
+            ..mk_said(&name, number)
+        };
+        case.local.entries.push(said);
+        case.known.push(mk_known(&name, number));
+    }
+    let crowded =
+        condense(&identity(), &case.known, &Local { report: Some(case.local.clone()), trouble: None });
+    assert!(fits(&crowded) && crowded.notices.is_empty() && !crowded.exceptions.is_empty());
+    case.known.drain(..64);
+    assert_eq!(case.report().notices.len(), MAX_NOTICES);
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn after_two_seconds_without_an_engine_nothing_is_reported_as_serving() {
         wanted: "1.0".into(),
         serving: Some(serving),
         failure: None,
+        notice: None,
     };
     let piece = ReportPiece { restart: true, entries: vec![entry], ..ReportPiece::default() };
     story.tell(Event::Report { generation: 1, piece: piece.clone() });
@@ -134,7 +135,8 @@ fn the_second_death_by_one_revision_is_known_to_the_next_engine() {
         message: message.clone(),
         hold_ms: 10_000,
     };
-    let policy = ToEngine::Policy { quarantined: vec![], verified: vec![], crashed: vec![note] };
+    let policy =
+        ToEngine::Policy { quarantined: vec![], verified: vec![], crashed: vec![note], demoted: vec![] };
     let next = Action::Spawn { generation: 2, why: Why::Crash, policy };
     assert_eq!(
         story.dies(1, crashed()),
@@ -204,7 +206,8 @@ fn a_probe_is_run_for_its_engine_and_a_pass_is_known_to_the_next_one() {
     let passed = ToEngine::Probed(hotbay_protocol::Probe { digest, outcome: outcome.clone() });
     let told = Action::Send { generation: 1, message: passed };
     assert_eq!(story.tell(Event::ProbeEnded { digest, outcome }), [told]);
-    let policy = ToEngine::Policy { quarantined: vec![], verified: vec![digest], crashed: vec![] };
+    let policy =
+        ToEngine::Policy { quarantined: vec![], verified: vec![digest], crashed: vec![], demoted: vec![] };
     let next = Action::Spawn { generation: 2, why: Why::Crash, policy };
     assert_eq!(story.dies(1, killed()), [next]);
 }

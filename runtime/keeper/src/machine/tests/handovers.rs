@@ -140,8 +140,15 @@ fn says(story: &mut Story, generation: u64, serves: bool, failure: Option<Reason
     let failure = failure.map(|reason| Trouble { reason, message: String::new() });
     let state = if serves { EntryState::Active } else { EntryState::Failed };
     let key = EntryKey::new("shop", "greet").unwrap();
-    let entry =
-        hotbay_api::EntryReport { key, sequence: None, state, wanted: "1.0".into(), serving, failure };
+    let entry = hotbay_api::EntryReport {
+        key,
+        sequence: None,
+        state,
+        wanted: "1.0".into(),
+        serving,
+        failure,
+        notice: None,
+    };
     let piece = ReportPiece { restart: true, entries: vec![entry], ..ReportPiece::default() };
     story.tell(Event::Report { generation, piece });
 }

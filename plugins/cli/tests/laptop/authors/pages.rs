@@ -1,0 +1,80 @@
+//! What people in browsers see while a module is developed, and what everybody else gets.
+
+use hotbay_e2e::http::{Answer, Connection, Protocol, request, whole};
+use hotbay_e2e::laptop::Laptop;
+use hotbay_e2e::wait::wait_for;
+use http::{HeaderValue, Method, header};
+
+use super::Terminal;
+use crate::browser::Browser;
+use crate::workshop::HOTBAY;
+
+/// What a browser that opens a page gets.
+async fn opened(laptop: &Laptop, path: &str) -> Result<Answer, String> {
+    let host = laptop.address.to_string();
+    let mut asked = request(Protocol::H1, Method::GET, &host, path, whole(""));
+    let headers = asked.headers_mut();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
+    headers.insert("sec-fetch-dest", HeaderValue::from_static("document"));
+    let connection = Connection::open(laptop.address, Protocol::H1).await;
+    let mut connection = connection.map_err(|trouble| format!("{trouble:?}"))?;
+    connection.send(asked).await.map_err(|trouble| format!("{trouble:?}"))
+}
+
+/// Waits until a browser is shown a page of `hotbay dev` that says so.
+pub async fn shows(laptop: &Laptop, path: &str, words: &str) -> Answer {
+    wait_for(&format!("a browser is told {words:?}"), async || {
+        let answer = opened(laptop, path).await?;
+        let is_page = answer.text().contains("hotbay dev</title>") && answer.text().contains(words);
+        if is_page { Ok(answer) } else { Err(format!("{} {}", answer.status, answer.text())) }
+    })
+    .await
+}
+
+/// Waits until a browser gets the module's own answer.
+pub async fn is_the_modules(laptop: &Laptop, path: &str, text: &str) {
+    wait_for("a browser gets the module's answer", async || {
+        let answer = opened(laptop, path).await?;
+        if answer.text() == text { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_browser_sees_what_is_wrong_and_then_the_module_by_itself() {
+    let terminal = Terminal::new();
+    let (success, text) = terminal.hotbay("", &["new", "greet", "--lang", "c"]).await;
+    assert!(success, "{text}");
+    let (source, yaml) = (terminal.path("greet/module.c"), terminal.path("greet/greet-module.yaml"));
+    let (good, config) = (std::fs::read_to_string(&source).unwrap(), std::fs::read_to_string(&yaml).unwrap());
+    std::fs::write(&source, format!("{good}\nint <b>broken;\n")).unwrap();
+    let laptop = Laptop::develop(HOTBAY.as_ref(), &terminal.path("greet"));
+
+    // Nothing was ever good: everybody is told.
+    shows(&laptop, "/greet/ada", "It does not compile").await;
+    let answer = laptop.get("/greet/ada").await;
+    assert_eq!((answer.status, answer.header("content-type")), (500, "text/plain; charset=utf-8"));
+    assert!(answer.text().contains("It does not compile module.c:"), "{}", answer.text());
+    let browser = Browser::start(900, 700).await;
+    browser.open(&format!("http://{}/greet/ada", laptop.address)).await;
+    browser.until("the mistake is shown", "return document.body.innerText.includes('int <b>broken')").await;
+
+    // The page goes when it is mended, and nobody touches the browser.
+    std::fs::write(&source, &good).unwrap();
+    let own = "return document.body.innerText.trim() === 'Hello, ada!'";
+    browser.until("the module's answer is shown", own).await;
+
+    // What compiles may not be served.
+    std::fs::write(&yaml, config.replace("greeting: Hello", "greeting: 5")).unwrap();
+    let page = shows(&laptop, "/greet/ada", "It compiles, but it does not serve").await;
+    for words in ["ConfigRejected", "spec.config.greeting", "Correct the field that the message names"] {
+        assert!(page.text().contains(words), "{words} should be in {}", page.text());
+    }
+    assert_eq!(laptop.get("/greet/ada").await.text(), "Hello, ada!\n", "programs get the last good version");
+    browser.open(&format!("http://{}/greet/ada?x=1", laptop.address)).await;
+    browser.until("the link is there", "return document.querySelector('footer a') !== null").await;
+    browser.run("document.querySelector('footer a').click()").await;
+    browser.until("the last good version is shown", own).await;
+    std::fs::write(&yaml, config.replace("greeting: Hello", "greeting: Ahoy")).unwrap();
+    is_the_modules(&laptop, "/greet/ada", "Ahoy, ada!\n").await;
+}

@@ -1,0 +1,271 @@
+//! The C modules of the conformance kit in a real engine, all at once: what a client gets of each, what is said of those that cannot be served, and
+//! that nobody who does wrong harms the others.
+//!
+//! Those whose wrong is undefined behaviour (a view used too late, a piece released twice) are for the mock host alone, and so are those that take the
+//! process with them: `faults` has its own.
+
+use std::fmt;
+
+use hotbay_api::Reason;
+use hotbay_conformance::cases::Case;
+use hotbay_e2e::http::{Answer, Connection, Protocol, Trouble, get, request, whole};
+use hotbay_e2e::laptop::{Laptop, Role};
+use hotbay_e2e::wait::wait_for;
+use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::workshop::Workshop;
+
+/// What a client sees.
+#[derive(Debug)]
+enum Sees {
+    /// 200 with this text.
+    Text(&'static str),
+    /// 200 with so many bytes.
+    Length(usize),
+    /// This status.
+    Status(u16),
+    /// No whole answer.
+    Cut,
+}
+use Sees::{Cut, Length, Status, Text};
+
+/// `streams` and its kin: a head, and four pieces.
+const STREAMED: usize = 5 + 4 * 16 * 1024;
+
+const SERVED: &[(&str, Sees)] = &[
+    ("answers_at_once", Text("answered\n")),
+    ("static_body", Text("static\n")),
+    ("no_content", Status(204)),
+    ("fails_with_words", Status(500)),
+    ("aborts", Cut),
+    ("logs", Text("logged\n")),
+    ("metrics", Text("counted\n")),
+    ("wakes", Text("woken\n")),
+    ("responds_from_a_thread", Text("from a thread\n")),
+    ("responds_before_start_returns", Text("before start returned\n")),
+    ("wakes_before_start_returns", Text("polled\n")),
+    ("timer", Text("rung\n")),
+    ("reads_all", Text("read 0, 0 trailers\n")),
+    ("streams", Length(STREAMED)),
+    ("streams_much", Length(5 + 128 * 16 * 1024)),
+    ("streams_copies", Length(STREAMED)),
+    ("streams_trailers", Length(STREAMED)),
+    ("streams_length", Length(STREAMED)),
+    ("aborts_in_mid_stream", Cut),
+    ("upgrade_echoes", Text("no upgrade was offered\n")),
+    ("keeps_config", Text("{}")),
+    ("create_takes_polls", Text("answered\n")),
+    ("stop_takes_polls", Text("answered\n")),
+    ("own_thread", Text("by the instance's thread\n")),
+    ("older_table", Text("answered\n")),
+    ("newer_table", Text("answered\n")),
+    ("responds_twice", Text("the first answer\n")),
+    ("ready_without_answer", Status(500)),
+    ("ready_with_unfinished_stream", Cut),
+    ("unknown_code", Status(500)),
+    ("unknown_code_from_poll", Status(500)),
+    ("responds_in_drop", Text("in time\n")),
+    ("foreign_handle", Text("to somebody\n")),
+    ("cuts_handles_short", Text("awake\n")),
+    ("header_with_newline", Text("refused -1\n")),
+    ("header_with_bad_name", Text("refused -1\n")),
+    ("headers_at_null", Text("refused -1\n")),
+    ("too_many_headers", Text("refused -3\n")),
+    ("false_length", Text("refused -1\n")),
+    ("status_99", Text("refused -1\n")),
+    ("status_600", Text("refused -1\n")),
+    ("status_101", Text("refused -1\n")),
+    ("upgrade_without_offer", Text("refused -4\n")),
+    ("unknown_flag", Text("refused -5\n")),
+    ("short_response", Text("refused\n")),
+    ("writes_before_respond", Text("answered\n")),
+    ("writes_after_finish", Text("head\n")),
+    ("finishes_twice", Text("head\n")),
+    ("stream_short_of_its_length", Cut),
+    ("stream_beyond_its_length", Cut),
+    ("stop_never_ready", Text("answered\n")),
+    ("one_instance_ever", Text("answered\n")),
+    ("leaves_a_thread", Text("answered\n")),
+    ("responds_to_instance", Text("to a call\n")),
+];
+
+const REFUSED: &[(&str, Reason, &str)] = &[
+    ("create_denies", Reason::ConfigRejected, "the words of create_denies"),
+    ("create_fails", Reason::StartFailed, "the words of create_fails"),
+    ("refuses_the_host", Reason::AbiMismatch, "refuses this host"),
+    ("table_too_short", Reason::AbiMismatch, "shorter"),
+    ("table_of_nothing", Reason::AbiMismatch, "shorter"),
+    ("null_function", Reason::AbiMismatch, "NULL"),
+    ("unknown_high_flag", Reason::AbiMismatch, "does not know"),
+    ("panics_abort", Reason::AbiMismatch, "panics"),
+    ("other_handlers", Reason::ManifestInvalid, "2 handlers"),
+    ("minor_too_new", Reason::AbiMismatch, "60000"),
+    ("no_notes", Reason::ManifestInvalid, "no Hotbay manifest"),
+    ("broken_manifest", Reason::ManifestInvalid, "not valid"),
+    ("no_entry", Reason::MissingSymbol, "hotbay_module_v1"),
+];
+
+/// A folder with these cases, served.
+async fn serve(names: impl Iterator<Item = &'static str>) -> (Workshop, Laptop) {
+    let shop = Workshop::new();
+    for name in names {
+        Case::named(name).unwrap().build(&shop.modules()).unwrap();
+    }
+    let laptop = shop.run().await;
+    (shop, laptop)
+}
+
+/// As `local/NAME` has it.
+fn key(name: &str) -> String {
+    format!("local/{}", name.replace('_', "-"))
+}
+
+impl Sees {
+    fn is(&self, answer: &Result<Answer, Trouble>) -> bool {
+        match (self, answer) {
+            (Text(text), Ok(answer)) => answer.status == 200 && answer.text() == *text,
+            (Length(length), Ok(answer)) => answer.status == 200 && answer.body.len() == *length,
+            (Status(status), Ok(answer)) => answer.status == *status,
+            (Cut, Err(Trouble::Broken(_))) => true,
+            _ => false,
+        }
+    }
+}
+
+/// An answer, for people.
+struct Shown<'a>(&'a Result<Answer, Trouble>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(answer) if answer.body.len() < 100 => write!(out, "{} {:?}", answer.status, answer.text()),
+            Ok(answer) => write!(out, "{} and {} bytes", answer.status, answer.body.len()),
+            Err(trouble) => write!(out, "{trouble:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_is_answered_as_the_header_says_and_harms_nobody() {
+    let (_shop, laptop) = serve(SERVED.iter().map(|(name, _)| *name)).await;
+    for (name, _) in SERVED {
+        laptop.active(&key(name)).await;
+    }
+    let before = laptop.pid(Role::Engine).await;
+    let mut wrong = Vec::new();
+    for (name, expected) in SERVED {
+        // Twice: what the first leaves behind must not harm the second.
+        for _ in 0..2 {
+            let answer = get(laptop.address, &format!("/{name}")).await;
+            if !expected.is(&answer) {
+                wrong.push(format!("{name}: {expected:?}, and not {}", Shown(&answer)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    laptop.says(&["the words of fails_with_words"]).await;
+    laptop.says(&["the message of logs"]).await;
+    assert_eq!(laptop.pid(Role::Engine).await, before, "it is the same engine");
+}
+
+#[tokio::test]
+async fn each_that_cannot_be_served_is_named_with_its_reason() {
+    let (_shop, laptop) = serve(REFUSED.iter().map(|(name, ..)| *name).chain(["answers_at_once"])).await;
+    for (name, reason, words) in REFUSED {
+        let key = key(name);
+        // A file that is no module has no key yet.
+        let named = async |said: &str| laptop.says(&["failed", said, &reason.to_string(), words]).await;
+        let file = matches!(*name, "no_notes" | "broken_manifest" | "no_entry");
+        named(if file { name } else { &key }).await;
+        // What may come right by itself is tried again, and asks clients to do so too.
+        let status = laptop.get(&format!("/{name}")).await.status;
+        assert!(matches!(status, 404 | 503), "{name}: {status}");
+    }
+    laptop.serves("/answers_at_once", "answered\n").await;
+}
+
+#[tokio::test]
+async fn a_body_is_read_to_its_end_and_its_pieces_released() {
+    let (_shop, laptop) = serve(["reads_all", "never_releases"].into_iter()).await;
+    for name in ["reads_all", "never_releases"] {
+        laptop.active(&key(name)).await;
+        let mut connection = Connection::open(laptop.address, Protocol::H1).await.unwrap();
+        let body = whole(vec![7; 300 * 1024]);
+        let host = laptop.address.to_string();
+        let request = request(Protocol::H1, Method::POST, &host, &format!("/{name}"), body);
+        let answer = connection.send(request).await.unwrap();
+        let text = if name == "reads_all" { "read 307200, 0 trailers\n" } else { "read\n" };
+        assert_eq!((answer.status, answer.text().as_str()), (200, text));
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_wakes_ends_in_time_and_one_whose_client_leaves_at_once() {
+    let (_shop, laptop) = serve(["never_woken", "counts_drops"].into_iter()).await;
+    laptop.serves("/counts_drops", "left 0, took too long 0, late answers 0\n").await;
+    let mut leaves = TcpStream::connect(laptop.address).await.unwrap();
+    leaves.write_all(b"GET /counts_drops?wait HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    laptop.says(&["counts_drops waits"]).await;
+    drop(leaves);
+    laptop.serves("/counts_drops", "left 1, took too long 0, late answers 1\n").await;
+    let (waits, forgotten) = tokio::join!(laptop.get("/counts_drops?wait"), laptop.get("/never_woken"));
+    assert_eq!((waits.status, forgotten.status), (504, 504));
+    laptop.serves("/counts_drops", "left 1, took too long 1, late answers 2\n").await;
+}
+
+#[tokio::test]
+async fn an_owned_body_is_released_once_when_it_is_sent() {
+    let (_shop, laptop) = serve(["owned_body"].into_iter()).await;
+    laptop.serves("/owned_body", "released 0\n").await;
+    let mut asked = 1;
+    wait_for("all bodies but the one that tells are released", async || {
+        let text = laptop.get("/owned_body").await.text();
+        let is = text == format!("released {asked}\n");
+        asked += 1;
+        if is { Ok(()) } else { Err(text) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_module_is_told_who_asks() {
+    let (_shop, laptop) = serve(["info"].into_iter()).await;
+    let answer = laptop.answers("/info", 200).await.text();
+    assert!(answer.starts_with("peer 127.0.0.1:"), "{answer}");
+    assert!(answer.ends_with(", id yes, unknown -5\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_the_modules() {
+    let (_shop, laptop) = serve(["upgrade_echoes"].into_iter()).await;
+    laptop.active("local/upgrade-echoes").await;
+    let mut socket = TcpStream::connect(laptop.address).await.unwrap();
+    // The first bytes come with the request: the client need not wait.
+    let head =
+        "GET /upgrade_echoes HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nearly ";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"early ") {
+        assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    socket.write_all(b"late").await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    socket.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"late");
+}
+
+#[tokio::test]
+async fn trailers_come_behind_a_stream() {
+    let (_shop, laptop) = serve(["streams_trailers"].into_iter()).await;
+    laptop.active("local/streams-trailers").await;
+    let mut socket = TcpStream::connect(laptop.address).await.unwrap();
+    let head = "GET /streams_trailers HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: close\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.ends_with(b"0\r\nx-trailer: last\r\n\r\n"), "{}", answer.escape_ascii());
+}
