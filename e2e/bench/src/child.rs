@@ -127,8 +127,18 @@ fn command_line(pid: i32) -> Vec<String> {
 
 /// Resident memory in MiB.
 pub fn resident(pid: i32) -> anyhow::Result<f64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most resident memory that it ever had, in MiB.
+pub fn peak(pid: i32) -> anyhow::Result<f64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: i32, name: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is not there")?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = kib.with_context(|| format!("{name} is not there"))?;
     let kib: f64 = kib.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }

@@ -27,9 +27,12 @@ struct Cli {
     /// The folder of release builds.
     #[arg(long, default_value = "target/release")]
     programs: PathBuf,
-    /// Where to write the results; by default nowhere.
+    /// Where to write the results; by default nowhere. Those of the cluster alone go behind what is there.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Only what needs no cluster, or only what needs one: a cluster that runs beside would disturb the rest.
+    #[arg(long, value_enum)]
+    half: Option<Half>,
     /// Measure only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
@@ -45,18 +48,35 @@ enum Part {
     Instructions,
     /// Requests a second, beside the compiled-in handler and nginx.
     Throughput,
+    /// What a function of the host costs a module.
+    Calls,
+    /// A gibibyte each way, beside the same Router compiled in.
+    Streams,
     /// A file copied into the bay → 200.
     Copies,
+    /// A save → 200, beside `cargo build`.
+    Saves,
     /// Handovers, and deaths of engines.
     Handovers,
     /// p99 with a swap a second.
     Swaps,
     /// Memory of keeper, engine, module.
     Memory,
+    /// 1,200 modules with threads and tokio.
+    Many,
     /// apply → 200 on all pods.
     Rollouts,
     /// Requests to the API server, and memory in pods.
     Api,
+}
+
+/// Where parts are measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Half {
+    /// On this machine alone.
+    Laptop,
+    /// On a cluster.
+    Cluster,
 }
 
 /// What is to be measured.
@@ -73,7 +93,7 @@ impl Wanted {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Cli { programs, out, only, quick } = Cli::parse();
+    let Cli { programs, out, half, only, quick } = Cli::parse();
     let wanted = Wanted { only, quick };
     let programs =
         programs.canonicalize().with_context(|| format!("failed to find {}", programs.display()))?;
@@ -85,10 +105,20 @@ fn main() -> anyhow::Result<ExitCode> {
         println!("{}", section.markdown());
         sections.push(section);
     };
-    laptop::run(&shipped, &wanted, &mut done)?;
-    cluster::run(&shipped, &wanted, &mut done)?;
+    if half != Some(Half::Cluster) {
+        laptop::run(&shipped, &wanted, &mut done)?;
+    }
+    if half != Some(Half::Laptop) {
+        cluster::run(&shipped, &wanted, &mut done)?;
+    }
     if let Some(out) = out {
-        write(&out, &machine, &sections)?;
+        let before = match half {
+            Some(Half::Cluster) => {
+                fs::read_to_string(&out).with_context(|| format!("failed to read {}", out.display()))?
+            }
+            _ => format!("{HEAD}\n\n{machine}\n"),
+        };
+        write(&out, &before, &sections)?;
     }
     Ok(if sections.iter().any(Section::fails) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -96,8 +126,8 @@ fn main() -> anyhow::Result<ExitCode> {
 const HEAD: &str = "# What Hotbay costs\n\nWritten by `make bench`; do not edit. A figure is a median with its exact 95 % interval (order statistics; \
                     Conover, Practical Nonparametric Statistics, 3.2) where it has several. A missed gate fails the benchmark; a missed aim is told.";
 
-fn write(out: &Path, machine: &str, sections: &[Section]) -> anyhow::Result<()> {
+fn write(out: &Path, before: &str, sections: &[Section]) -> anyhow::Result<()> {
     let sections: Vec<String> = sections.iter().map(Section::markdown).collect();
-    let text = format!("{HEAD}\n\n{machine}\n\n{}", sections.join("\n"));
+    let text = format!("{before}\n{}", sections.join("\n"));
     fs::write(out, text).with_context(|| format!("failed to write {}", out.display()))
 }

@@ -135,14 +135,14 @@ pub struct Section {
     /// How it was measured: for people, and as commands where there are any.
     how: String,
     figures: Vec<Figure>,
-    /// Where the time or the instructions go, in lines.
-    profile: Option<String>,
+    /// Where the time or the instructions go: of what, and lines.
+    profiles: Vec<(&'static str, String)>,
 }
 
 impl Section {
     /// A section without figures yet.
     pub fn new(title: &'static str, how: impl Into<String>) -> Self {
-        Self { title, how: how.into(), figures: Vec::new(), profile: None }
+        Self { title, how: how.into(), figures: Vec::new(), profiles: Vec::new() }
     }
 
     /// Adds a figure.
@@ -150,9 +150,9 @@ impl Section {
         self.figures.push(figure);
     }
 
-    /// Says where it goes.
-    pub fn set_profile(&mut self, lines: String) {
-        self.profile = Some(lines);
+    /// Says where it goes in `what`.
+    pub fn add_profile(&mut self, what: &'static str, lines: String) {
+        self.profiles.push((what, lines));
     }
 
     /// Whether something in it is not as it ought to be.
@@ -172,9 +172,9 @@ impl Section {
             "| figure | median or value | 95 % interval | of | |\n| --- | --- | --- | --- | --- |\n",
         );
         self.figures.iter().for_each(|figure| text.extend([figure.row(), "\n".to_owned()]));
-        if let Some(profile) = &self.profile {
+        for (what, profile) in &self.profiles {
             // Writing to a string does not fail.
-            let _ = write!(text, "\nWhere it goes:\n\n```\n{}\n```\n", profile.trim_end());
+            let _ = write!(text, "\nWhere it goes ({what}):\n\n```\n{}\n```\n", profile.trim_end());
         }
         text
     }

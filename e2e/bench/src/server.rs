@@ -29,8 +29,75 @@ pub struct Shipped {
     pub hotbay: PathBuf,
     /// The same handler without Hotbay.
     pub compiled_in: PathBuf,
-    /// The module.
-    pub hello: PathBuf,
+    /// The folder of the modules.
+    pub modules: PathBuf,
+}
+
+/// A way to write hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A plain function, in Rust: plugins/examples/hello.
+    Plain,
+    /// An async function.
+    Async,
+    /// An axum Router.
+    Router,
+    /// In C.
+    C,
+    /// No hello: a Router whose handler uses threads and tokio.
+    Threads,
+    /// No hello: a Router with large bodies.
+    Streams,
+    /// No hello: what host functions cost, in C.
+    Calls,
+}
+
+impl Way {
+    /// All that answer as hello does.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Async, Self::Router, Self::C];
+
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Plain => "plain function",
+            Self::Async => "async function",
+            Self::Router => "axum Router",
+            Self::C => "C",
+            Self::Threads => "threads and tokio",
+            Self::Streams => "streams",
+            Self::Calls => "host calls",
+        }
+    }
+
+    fn methods(self) -> &'static [&'static str] {
+        if self == Self::Streams { &[] } else { &["GET"] }
+    }
+
+    /// What a request may bring: the default of a HandlerModule, or enough.
+    fn body_bytes(self) -> u64 {
+        if self == Self::Streams { 2 << 30 } else { 1 << 20 }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Plain => "libhello.so",
+            Self::Async => "libhotbay_bench_async.so",
+            Self::Router => "libhotbay_bench_router.so",
+            Self::C => "libhotbay_bench_c_hello.so",
+            Self::Threads => "libhotbay_bench_threads.so",
+            Self::Streams => "libhotbay_bench_streams.so",
+            Self::Calls => "libhotbay_bench_c_calls.so",
+        }
+    }
+
+    /// Where its manifest sends `/hello`.
+    fn handler(self) -> &'static str {
+        match self {
+            Self::Router | Self::Threads | Self::Streams => "rest",
+            Self::Calls => "calls",
+            Self::Plain | Self::Async | Self::C => "hello",
+        }
+    }
 }
 
 impl Shipped {
@@ -45,13 +112,21 @@ impl Shipped {
             runtime: file("hotbay-runtime")?,
             hotbay: file("hotbay")?,
             compiled_in: file("hotbay-bench-compiled-in")?,
-            hello: file("libhello.so")?,
+            modules: folder.to_owned(),
         })
     }
 
     /// The module's bytes with `number` behind them: it does the same, and has another digest, so that nothing of it is known yet.
     pub fn build(&self, number: u32) -> anyhow::Result<Vec<u8>> {
-        let mut bytes = fs::read(&self.hello)?;
+        self.build_of(Way::Plain, number)
+    }
+
+    /// The same of another module.
+    pub fn build_of(&self, way: Way, number: u32) -> anyhow::Result<Vec<u8>> {
+        let file = self.modules.join(way.file());
+        let mut bytes = fs::read(&file).with_context(|| {
+            format!("{} is not there; run scripts/bench, which builds it", file.display())
+        })?;
         bytes.extend(number.to_le_bytes());
         Ok(bytes)
     }
@@ -177,6 +252,11 @@ pub fn put(writer: &Writer, entry: &Entry, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// An entry that serves this build of hello at `path`, with every default.
 pub fn entry(name: &str, path: &str, bytes: &[u8]) -> anyhow::Result<Entry> {
+    entry_of(Way::Plain, name, path, bytes)
+}
+
+/// As [`entry`], of another module.
+pub fn entry_of(way: Way, name: &str, path: &str, bytes: &[u8]) -> anyhow::Result<Entry> {
     let key = EntryKey::new("bench", name)?;
     let digest = Digest::of(bytes);
     let json = json!({
@@ -186,7 +266,8 @@ pub fn entry(name: &str, path: &str, bytes: &[u8]) -> anyhow::Result<Entry> {
         "revisions": [{
             "revision": format!("1.0@{}", digest.short()),
             "blobs": [{"os": "linux", "arch": hotbay_api::Platform::current().arch, "digest": digest, "size": bytes.len()}],
-            "routes": [{"path": path, "methods": ["GET"], "handler": "hello"}],
+            "routes": [{"path": path, "methods": way.methods(), "handler": way.handler()}],
+            "limits": {"maxConcurrentRequests": 256, "maxRequestBodyBytes": way.body_bytes()},
         }],
     });
     Entry::parse(json.to_string().as_bytes()).context("the entry is one")
@@ -200,21 +281,31 @@ pub fn compiled_in(
     text: &str,
     by: &str,
 ) -> anyhow::Result<Server> {
+    let server = start_compiled_in(shipped, under, workers, &["--text", text, "--by", by])?;
+    until(server.address, "/hello", 200)?;
+    same(server.address, text)?;
+    Ok(server)
+}
+
+/// A Router with large bodies compiled in, with as many workers as there are CPUs.
+pub fn compiled_in_streams(shipped: &Shipped) -> anyhow::Result<Server> {
+    let workers = std::thread::available_parallelism()?.get();
+    let server = start_compiled_in(shipped, &Under::default(), workers, &["--text", "", "--streams"])?;
+    until(server.address, "/nothing", 404)?;
+    Ok(server)
+}
+
+fn start_compiled_in(
+    shipped: &Shipped,
+    under: &Under,
+    workers: usize,
+    further: &[&str],
+) -> anyhow::Result<Server> {
     let address = free_address();
     let (listen, workers) = (address.to_string(), workers.to_string());
-    let args: [&OsStr; 8] = [
-        "--listen".as_ref(),
-        listen.as_ref(),
-        "--workers".as_ref(),
-        workers.as_ref(),
-        "--text".as_ref(),
-        text.as_ref(),
-        "--by".as_ref(),
-        by.as_ref(),
-    ];
+    let words = ["--listen", &listen, "--workers", &workers];
+    let args: Vec<&OsStr> = words.iter().chain(further).map(OsStr::new).collect();
     let running = under.start(&shipped.compiled_in, &args, &[])?;
-    until(address, "/hello", 200)?;
-    same(address, text)?;
     Ok(Server { running, address, _folder: None })
 }
 

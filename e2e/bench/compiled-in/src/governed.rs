@@ -24,7 +24,7 @@ use tower_service::Service;
 
 /// The defaults of a HandlerModule.
 const MAX_CONCURRENT: u32 = 256;
-const MAX_BODY: u64 = 1024 * 1024;
+pub const MAX_BODY: u64 = 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The one module's row of counters.
 const ROW: usize = 1;
@@ -59,6 +59,7 @@ pub struct Governed {
 struct Shared {
     memory: EngineMemory,
     in_flight: AtomicU32,
+    max_body: u64,
 }
 
 /// One request on its way.
@@ -71,9 +72,9 @@ pub struct Call {
 }
 
 impl Governed {
-    /// `router` with the engine's limits and counters.
-    pub fn new(router: Router, memory: EngineMemory) -> Self {
-        Self { router, shared: Arc::new(Shared { memory, in_flight: AtomicU32::new(0) }) }
+    /// `router` with the engine's limits and counters, and bodies of at most `max_body` bytes.
+    pub fn new(router: Router, memory: EngineMemory, max_body: u64) -> Self {
+        Self { router, shared: Arc::new(Shared { memory, in_flight: AtomicU32::new(0), max_body }) }
     }
 
     fn route<B>(&mut self, request: Request<B>) -> Result<RouteFuture<Infallible>, StatusCode>
@@ -87,10 +88,10 @@ impl Governed {
         if request.body().is_end_stream() {
             return Ok(self.router.call(request));
         }
-        if request.body().size_hint().exact().is_some_and(|length| length > MAX_BODY) {
+        if request.body().size_hint().exact().is_some_and(|length| length > self.shared.max_body) {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        let limit = usize::try_from(MAX_BODY).unwrap_or(usize::MAX);
+        let limit = usize::try_from(self.shared.max_body).unwrap_or(usize::MAX);
         Ok(self.router.call(request.map(|body| Limited::new(body, limit))))
     }
 }

@@ -5,6 +5,8 @@
 //! idle connections, drains) is not here: that is the product's own cost.
 
 mod governed;
+#[path = "../../subjects/streams/src/app.rs"]
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +38,9 @@ struct Cli {
     /// What every request is answered with.
     #[arg(long)]
     text: String,
+    /// Serve large bodies, and no text.
+    #[arg(long)]
+    streams: bool,
     /// Who reads the connections.
     #[arg(long, value_enum, default_value = "hyper")]
     by: By,
@@ -60,7 +65,7 @@ async fn hello(State(state): State<Arc<Greeting>>) -> String {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    let Cli { listen, workers, text, by } = Cli::parse();
+    let Cli { listen, workers, text, streams, by } = Cli::parse();
     let memory = hotbay_sys::memory::create("compiled-in", hotbay_protocol::ENGINE_MEMORY_WORDS)?;
     let memory = EngineMemory::new(SharedWords::map(&memory)?)?;
     let counted = memory.clone();
@@ -69,8 +74,12 @@ fn main() -> Result<(), Failure> {
         .on_thread_start(move || governed::attach_thread(&counted))
         .enable_all()
         .build()?;
-    let router = Router::new().route("/hello", get(hello)).with_state(Arc::new(Greeting(text)));
-    let service = Governed::new(router, memory);
+    let (router, max_body) = if streams {
+        (streams::app(), 2 << 30)
+    } else {
+        (Router::new().route("/hello", get(hello)).with_state(Arc::new(Greeting(text))), governed::MAX_BODY)
+    };
+    let service = Governed::new(router, memory, max_body);
     // On the workers, as the engine's accept loop is.
     runtime.block_on(runtime.spawn(async move {
         let listener = TcpListener::bind(listen).await?;

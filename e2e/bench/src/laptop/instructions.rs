@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 
 use crate::report::{Figure, Section, gate_at_most};
-use crate::server::{Hotbay, Server, Shipped, Under, compiled_in, entry};
+use crate::server::{Hotbay, Server, Shipped, Under, Way, compiled_in, entry_of};
 use crate::stats::median;
 use crate::wire::{Wire, request};
 
@@ -22,7 +22,7 @@ const REQUESTS: u32 = 2000;
 /// What is run under callgrind.
 #[derive(Clone, Copy, Debug)]
 enum Subject {
-    Module,
+    Module(Way),
     CompiledIn(&'static str),
 }
 
@@ -38,21 +38,35 @@ pub fn measure(shipped: &Shipped, text: &str, quick: bool) -> anyhow::Result<Sec
     );
     let mut section = Section::new("Instructions a request", how);
     for (further, words) in [(0, "1 header"), (9, "10 headers")] {
-        let mut pair = (Vec::new(), Vec::new());
+        let mut modules: [Vec<f64>; Way::ALL.len()] = Default::default();
+        let mut base = Vec::new();
         for _ in 0..pairs {
-            pair.0.extend(figures(Subject::Module, further, 1)?);
-            pair.1.extend(figures(Subject::CompiledIn("hyper"), further, 1)?);
+            for (way, counts) in Way::ALL.into_iter().zip(&mut modules) {
+                counts.extend(figures(Subject::Module(way), further, 1)?);
+            }
+            base.extend(figures(Subject::CompiledIn("hyper"), further, 1)?);
         }
-        let ratios: Vec<f64> = pair.0.iter().zip(&pair.1).map(|(module, base)| module / base).collect();
-        let ratio = Figure::median(format!("module / compiled in, {words}"), "", median(&ratios));
-        // The gate is on the plain hello of the issue; more headers only tell more.
-        section.add(if further == 0 { ratio.wanted(gate_at_most(0.85)) } else { ratio });
-        section.add(Figure::median(format!("module, {words}"), "", median(&pair.0)));
-        section.add(Figure::median(format!("compiled in, {words}"), "", median(&pair.1)));
+        for (way, counts) in Way::ALL.into_iter().zip(&modules) {
+            let ratios: Vec<f64> = counts.iter().zip(&base).map(|(module, base)| module / base).collect();
+            let name = format!("{} / compiled in, {words}", way.words());
+            section.add(wanted(way, further, Figure::median(name, "", median(&ratios))));
+            section.add(Figure::median(format!("{}, {words}", way.words()), "", median(counts)));
+        }
+        section.add(Figure::median(format!("compiled in, {words}"), "", median(&base)));
     }
     let served = figures(Subject::CompiledIn("axum"), 0, 1)?;
     section.add(Figure::median("compiled in, by `axum::serve`, 1 header", "", median(&served)));
     Ok(section)
+}
+
+/// The gates are on one header; more of them only tell more.
+fn wanted(way: Way, further: usize, ratio: Figure) -> Figure {
+    match way {
+        _ if further > 0 => ratio,
+        Way::Plain | Way::Async | Way::C => ratio.wanted(gate_at_most(0.85)),
+        Way::Router => ratio.wanted(gate_at_most(1.30)),
+        Way::Threads | Way::Streams | Way::Calls => ratio,
+    }
 }
 
 fn request_cost(shipped: &Shipped, text: &str, subject: Subject, further: usize) -> anyhow::Result<f64> {
@@ -73,9 +87,9 @@ fn life(
     let folder = tempfile::tempdir()?;
     let under = callgrind(folder.path());
     let (server, word): (Server, &str) = match subject {
-        Subject::Module => {
-            let bytes = shipped.build(0)?;
-            let hello = (entry("hello", "/hello", &bytes)?, bytes);
+        Subject::Module(way) => {
+            let bytes = shipped.build_of(way, 0)?;
+            let hello = (entry_of(way, "hello", "/hello", &bytes)?, bytes);
             (Hotbay::start(shipped, &under, Some(1), &[hello])?.into_server(), " engine ")
         }
         Subject::CompiledIn(by) => (compiled_in(shipped, &under, 1, text, by)?, "compiled-in"),

@@ -9,7 +9,7 @@ use hotbay_api::Digest;
 
 use crate::child::resident;
 use crate::report::{Figure, Section, aim_at_most};
-use crate::server::{Hotbay, Shipped, Under, entry, put};
+use crate::server::{Hotbay, Shipped, Under, Way, entry, entry_of, put};
 use crate::stats::median;
 use crate::wire::until;
 use crate::wrk::Load;
@@ -36,11 +36,26 @@ pub fn measure(shipped: &Shipped) -> anyhow::Result<Section> {
     let profile = parts(&fs::read_to_string(format!("/proc/{engine}/smaps"))?);
     section.add(Figure::one("engine, after load", "MiB", loaded).wanted(aim_at_most(20.0)));
 
+    for way in [Way::Plain, Way::Threads] {
+        add_modules(&mut section, shipped, &hotbay, way)?;
+    }
+    if section.missed() {
+        section.add_profile("the engine", profile);
+    }
+    Ok(section)
+}
+
+/// What [`MODULES`] more of that kind take. The one with threads is a Router with a tokio of its own.
+fn add_modules(section: &mut Section, shipped: &Shipped, hotbay: &Hotbay, way: Way) -> anyhow::Result<()> {
+    let (engine, kind) = (hotbay.engine()?, way.words());
+    let before = resident(engine)?;
     let mut files = Vec::new();
     for number in 1..=MODULES {
-        let (bytes, path) = (shipped.build(number)?, format!("/memory-{number}"));
-        put(&hotbay.writer, &entry(&format!("memory-{number}"), &path, &bytes)?, &bytes)?;
-        until(address, &path, 200)?;
+        let bytes = shipped.build_of(way, number)?;
+        let name = format!("memory-{number}-{}", kind.replace(' ', "-").to_lowercase());
+        let path = format!("/{name}");
+        put(&hotbay.writer, &entry_of(way, &name, &path, &bytes)?, &bytes)?;
+        until(hotbay.server.address, &path, 200)?;
         files.push(hotbay.staged(&Digest::of(&bytes)));
     }
     for file in &files {
@@ -54,15 +69,17 @@ pub fn measure(shipped: &Shipped) -> anyhow::Result<Section> {
         "every module should be mapped from its stage: {maps:?}"
     );
     let column = |of: fn(&Mapped) -> f64| median(&maps.iter().map(of).collect::<Vec<_>>());
-    section.add(Figure::median("a loaded module: private and written", "KiB", column(|map| map.dirty)));
-    section.add(Figure::median("a loaded module: private", "KiB", column(|map| map.private)));
-    section.add(Figure::median("a loaded module: resident", "KiB", column(|map| map.resident)));
-    let more = (resident(engine)? - loaded) * 1024.0 / f64::from(MODULES);
-    section.add(Figure::one("the engine's growth a module, heap and tables included", "KiB", more));
-    if section.missed() {
-        section.set_profile(profile);
-    }
-    Ok(section)
+    let figure = |what: &str, value| Figure::median(format!("a loaded module, {kind}: {what}"), "KiB", value);
+    section.add(figure("private and written", column(|map| map.dirty)));
+    section.add(figure("private", column(|map| map.private)));
+    section.add(figure("resident", column(|map| map.resident)));
+    let more = (resident(engine)? - before) * 1024.0 / f64::from(MODULES);
+    section.add(Figure::one(
+        format!("the engine's growth a module, {kind}, heap and tables included"),
+        "KiB",
+        more,
+    ));
+    Ok(())
 }
 
 /// The engine after load by what is mapped, the largest first: for people.

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use super::instructions::{callgrind, out_files};
-use crate::server::{Hotbay, Shipped, entry};
+use crate::server::{Hotbay, Shipped, Way, entry_of};
 use crate::wire::{Wire, request};
 
 /// As in the figures: what two runs differ by.
@@ -21,9 +21,9 @@ const LINES: usize = 30;
 type Costs = BTreeMap<String, i64>;
 
 /// The functions that cost a request most, in lines for people.
-pub fn measure(shipped: &Shipped) -> anyhow::Result<String> {
+pub fn measure(shipped: &Shipped, way: Way) -> anyhow::Result<String> {
     let shipped = with_symbols(shipped)?;
-    let (once, twice) = (costs(&shipped, REQUESTS)?, costs(&shipped, 2 * REQUESTS)?);
+    let (once, twice) = (costs(&shipped, way, REQUESTS)?, costs(&shipped, way, 2 * REQUESTS)?);
     let sum = |costs: &Costs| costs.values().sum::<i64>();
     let more = |(thread, costs): &(&String, &Costs)| sum(costs) - once.get(*thread).map_or(0, sum);
     let (thread, worker) = twice.iter().max_by_key(more).context("callgrind wrote of some thread")?;
@@ -31,10 +31,10 @@ pub fn measure(shipped: &Shipped) -> anyhow::Result<String> {
 }
 
 /// Of a whole life with so many requests in it, by thread.
-fn costs(shipped: &Shipped, requests: u32) -> anyhow::Result<BTreeMap<String, Costs>> {
+fn costs(shipped: &Shipped, way: Way, requests: u32) -> anyhow::Result<BTreeMap<String, Costs>> {
     let folder = tempfile::tempdir()?;
-    let bytes = shipped.build(0)?;
-    let hello = (entry("hello", "/hello", &bytes)?, bytes);
+    let bytes = shipped.build_of(way, 0)?;
+    let hello = (entry_of(way, "hello", "/hello", &bytes)?, bytes);
     let hotbay = Hotbay::start(shipped, &callgrind(folder.path()), Some(1), &[hello])?;
     Wire::open(hotbay.server.address, request("/hello", 0))?.ask_often(requests)?;
     hotbay.into_server().running.stop()?;
@@ -55,16 +55,17 @@ fn compare(once: &Costs, twice: &Costs) -> String {
 
 fn with_symbols(shipped: &Shipped) -> anyhow::Result<Shipped> {
     eprintln!("bench: building the runtime with symbols, for a profile ...");
-    let packages = ["hotbay-runtime", "hello"].iter().flat_map(|name| ["--package", name]);
-    let status = Command::new("cargo")
-        .args(["build", "--quiet", "--locked", "--profile", "profiling"])
-        .args(packages)
-        .status()?;
-    ensure!(status.success(), "cargo could not build the profile `profiling`");
+    // Apart, so that none has the features of another.
+    for package in ["hotbay-runtime", "hello", "hotbay-bench-async", "hotbay-bench-router"] {
+        let status = Command::new("cargo")
+            .args(["build", "--quiet", "--locked", "--profile", "profiling", "--package", package])
+            .status()?;
+        ensure!(status.success(), "cargo could not build {package} in the profile `profiling`");
+    }
     let target =
         shipped.runtime.parent().and_then(Path::parent).context("the runtime is in a target folder")?;
     let file = |name: &str| target.join("profiling").join(name);
-    Ok(Shipped { runtime: file("hotbay-runtime"), hello: file("libhello.so"), ..shipped.clone() })
+    Ok(Shipped { runtime: file("hotbay-runtime"), modules: target.join("profiling"), ..shipped.clone() })
 }
 
 fn annotate(file: &Path) -> anyhow::Result<Costs> {
