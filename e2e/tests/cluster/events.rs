@@ -23,7 +23,9 @@ async fn events(scene: &Scene, module: &str) -> Vec<(String, String, String)> {
 /// Waits until exactly these were told, and returns their words.
 async fn told(scene: &Scene, module: &str, expected: &[&str]) -> Vec<String> {
     wait_for(&format!("{expected:?} is told of {module}"), async || {
-        let events = events(scene, module).await;
+        let mut events = events(scene, module).await;
+        // A build that holds a thread is demoted for all who use it, and another test has this one do so.
+        events.retain(|(_, reason, _)| reason != "Stalled");
         let heads: Vec<String> = events.iter().map(|(kind, reason, _)| format!("{kind} {reason}")).collect();
         if heads == expected {
             Ok(events.into_iter().map(|(.., note)| note).collect())
