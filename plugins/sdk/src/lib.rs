@@ -97,7 +97,7 @@ pub mod __private {
     pub use hotbay_abi as abi;
 }
 
-/// The examples of the guide.
-#[cfg(doctest)]
+/// The examples of the guide. One makes a module of a Router: a workspace's build has that feature, by the example `router`.
+#[cfg(all(doctest, feature = "tower"))]
 #[doc = include_str!("../../../docs/writing-modules.md")]
 mod writing_modules {}

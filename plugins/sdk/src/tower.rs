@@ -96,13 +96,11 @@ macro_rules! service {
         );
     };
     (@ $app:expr, $at:expr, ($($config:ty)?), ($($peer:literal)?), $($name:ident: $path:expr),+) => {
-        mod __hotbay_service {
-            #[allow(unused_imports, reason = "where the author's names are")]
-            use super::*;
-
+        // A block, in which the author's names are, wherever the macro stands.
+        const _: () = {
             $crate::service!(@handlers $app, $($name: $path),+);
 
-            async fn create(
+            async fn __hotbay_create(
                 config: $crate::Config,
             ) -> ::core::result::Result<
                 impl ::core::marker::Send + ::core::marker::Sync + 'static,
@@ -114,8 +112,8 @@ macro_rules! service {
                 $crate::tower::create($app, config, $crate::tower::Options { at: $at, connect_info }).await
             }
 
-            $crate::module! { handlers: [$($name),+], $(config: $config,)? create: async create }
-        }
+            $crate::module! { handlers: [$($name),+], $(config: $config,)? create: async __hotbay_create }
+        };
     };
     (@handlers $app:expr, root: $root:expr, $(slash: $slash:expr,)? rest: $rest:expr) => {
         #[allow(non_upper_case_globals)]
