@@ -1,8 +1,10 @@
-//! Has the linker show modules the functions for thread-specific data that this program brings (see `hotbay_sys::keys`).
+//! Modules get the program's own functions for thread-specific data.
+
+#[path = "../sys/link.rs"]
+mod link;
 
 fn main() {
-    for name in ["pthread_key_create", "pthread_key_delete", "pthread_getspecific", "pthread_setspecific"] {
-        println!("cargo:rustc-link-arg-bins=-Wl,--undefined={name},--export-dynamic-symbol={name}");
-    }
+    link::show_keys();
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../sys/link.rs");
 }

@@ -78,16 +78,22 @@ impl Way {
         if self == Self::Streams { 2 << 30 } else { 1 << 20 }
     }
 
-    fn file(self) -> &'static str {
+    /// The package that it is built from; of what is C, what it would be.
+    pub fn package(self) -> &'static str {
         match self {
-            Self::Plain => "libhello.so",
-            Self::Async => "libhotbay_bench_async.so",
-            Self::Router => "libhotbay_bench_router.so",
-            Self::C => "libhotbay_bench_c_hello.so",
-            Self::Threads => "libhotbay_bench_threads.so",
-            Self::Streams => "libhotbay_bench_streams.so",
-            Self::Calls => "libhotbay_bench_c_calls.so",
+            Self::Plain => "hello",
+            Self::Async => "hotbay-bench-async",
+            Self::Router => "hotbay-bench-router",
+            Self::C => "hotbay-bench-c-hello",
+            Self::Threads => "hotbay-bench-threads",
+            Self::Streams => "hotbay-bench-streams",
+            Self::Calls => "hotbay-bench-c-calls",
         }
+    }
+
+    /// As cargo names it.
+    fn file(self) -> String {
+        format!("lib{}.so", self.package().replace('-', "_"))
     }
 
     /// Where its manifest sends `/hello`.

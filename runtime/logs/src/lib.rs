@@ -26,6 +26,8 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 mod follow;
 mod lines;
 
+pub use lines::steady;
+
 const LEAST: i8 = -2;
 const MOST: i8 = 3;
 

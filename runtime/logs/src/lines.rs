@@ -49,7 +49,7 @@ where
 
 /// JSON in which no character can steer a terminal or end a line: serde_json escapes those below U+0020 only, and a module's fields may hold others.
 /// They can stand in strings alone, where an escape means the same.
-fn steady(json: &str) -> String {
+pub fn steady(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {

@@ -22,7 +22,7 @@ type Costs = BTreeMap<String, i64>;
 
 /// The functions that cost a request most, in lines for people.
 pub fn measure(shipped: &Shipped, way: Way) -> anyhow::Result<String> {
-    let shipped = with_symbols(shipped)?;
+    let shipped = with_symbols(shipped, way)?;
     let (once, twice) = (costs(&shipped, way, REQUESTS)?, costs(&shipped, way, 2 * REQUESTS)?);
     let sum = |costs: &Costs| costs.values().sum::<i64>();
     let more = |(thread, costs): &(&String, &Costs)| sum(costs) - once.get(*thread).map_or(0, sum);
@@ -53,10 +53,10 @@ fn compare(once: &Costs, twice: &Costs) -> String {
     format!("{:>6}  instructions a request, of which\n{}", total / i64::from(REQUESTS), lines.join("\n"))
 }
 
-fn with_symbols(shipped: &Shipped) -> anyhow::Result<Shipped> {
+fn with_symbols(shipped: &Shipped, way: Way) -> anyhow::Result<Shipped> {
     eprintln!("bench: building the runtime with symbols, for a profile ...");
     // Apart, so that none has the features of another.
-    for package in ["hotbay-runtime", "hello", "hotbay-bench-async", "hotbay-bench-router"] {
+    for package in ["hotbay-runtime", way.package()] {
         let status = Command::new("cargo")
             .args(["build", "--quiet", "--locked", "--profile", "profiling", "--package", package])
             .status()?;

@@ -1,6 +1,6 @@
 /* What a call of a host's function costs, for the benchmark: GET /calls makes each of them a million times, and answers with lines of name and
  * nanoseconds. */
-#include "hotbay.h"
+#include "subject.h"
 
 #include <stdio.h>
 
@@ -9,7 +9,6 @@ HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "hotbay-bench-calls", "version":
 
 enum { TIMES = 1000000 };
 
-static const hb_host *host;
 static const hb_metrics *metrics;
 static uint64_t series;
 
@@ -19,11 +18,6 @@ static hb_rc create(const hb_config *config, hb_h self, void **instance) {
   metrics = host->extension(HB_METRICS_ID);
   if (!metrics) return HB_UNSUPPORTED;
   return metrics->register_series(self, HB_METRIC_COUNTER, HB_STR("bench_calls_total"), HB_STR("Calls."), NULL, 0, NULL, 0, &series);
-}
-
-static hb_rc settled(void *instance, hb_h self) {
-  (void)instance, (void)self;
-  return HB_READY;
 }
 
 static void destroy(void *instance) { (void)instance; }
@@ -55,19 +49,4 @@ static hb_rc start(void *instance, hb_h call, const hb_request *request, void **
   return host->respond(call, &response);
 }
 
-/* start() never answers HB_PENDING. */
-static hb_rc poll(void *state, hb_h call) {
-  (void)state, (void)call;
-  return HB_ERR;
-}
-
-static void drop(void *state, int32_t why) { (void)state, (void)why; }
-
-static const hb_module module = {.size = sizeof module, .abi_minor = HB_ABI_MINOR, .flags = HB_MOD_PANIC_UNWIND, .n_handlers = 1,
-                                 .create = create, .poll_instance = settled, .stop = settled, .destroy = destroy,
-                                 .start = start, .poll = poll, .drop = drop};
-
-const hb_module *hotbay_module_v1(const hb_host *given) {
-  host = given;
-  return &module;
-}
+SUBJECT

@@ -1,5 +1,5 @@
 /* hello in C, for the benchmark: the text is made once an instance and copied into each answer, as the others do. */
-#include "hotbay.h"
+#include "subject.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +7,12 @@
 HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "hotbay-bench-c", "version": "1.0", "sdk": "c",
                          "handlers": [{"name": "hello", "methods": ["GET"], "path": "/hello"}]}));
 
-static const hb_host *host;
-
 static hb_rc create(const hb_config *config, hb_h self, void **instance) {
   (void)config, (void)self;
   static const char text[] = "Hello from Hotbay " VERSION "\n";
   *instance = malloc(sizeof text);
   if (!*instance) return HB_ERR;
   memcpy(*instance, text, sizeof text);
-  return HB_READY;
-}
-
-static hb_rc poll_instance(void *instance, hb_h self) {
-  (void)instance, (void)self;
   return HB_READY;
 }
 
@@ -34,19 +27,4 @@ static hb_rc start(void *instance, hb_h call, const hb_request *request, void **
   return host->respond(call, &response);
 }
 
-/* start() never answers HB_PENDING. */
-static hb_rc poll(void *state, hb_h call) {
-  (void)state, (void)call;
-  return HB_ERR;
-}
-
-static void drop(void *state, int32_t why) { (void)state, (void)why; }
-
-static const hb_module module = {.size = sizeof module, .abi_minor = HB_ABI_MINOR, .flags = HB_MOD_PANIC_UNWIND, .n_handlers = 1,
-                                 .create = create, .poll_instance = poll_instance, .stop = poll_instance, .destroy = destroy,
-                                 .start = start, .poll = poll, .drop = drop};
-
-const hb_module *hotbay_module_v1(const hb_host *given) {
-  host = given;
-  return &module;
-}
+SUBJECT

@@ -1,26 +1,10 @@
 //! JSON texts of what stands in the source: doc comments and literals.
 
-use std::fmt::Write as _;
-
 use syn::{Attribute, Error, Expr, ExprLit, ExprUnary, Lit, Meta, Result, UnOp};
 
 /// A text as JSON, quotes included.
 pub(super) fn text(text: &str) -> String {
-    let mut json = String::from('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            '\n' => json.push_str("\\n"),
-            letter if letter < ' ' => {
-                // A `String` takes whatever is written to it.
-                let _infallible = write!(json, "\\u{:04x}", u32::from(letter));
-            }
-            letter => json.push(letter),
-        }
-    }
-    json.push('"');
-    json
+    serde_json::Value::from(text).to_string()
 }
 
 /// A literal of the source.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use hotbay_abi as abi;
 use hotbay_abi::{Handle, Str};
+use hotbay_logs::steady;
 use serde_json::{Map, Value};
 
 use super::{guarded, info, text};
@@ -121,21 +122,7 @@ fn fields(given: &[u8]) -> Option<String> {
     if object.is_empty() {
         return None;
     }
-    Some(escaped(&Value::Object(object).to_string()))
-}
-
-/// JSON in which no character can move a terminal's cursor or end a line: serde_json escapes those below U+0020 only. They can stand in strings alone,
-/// where an escape means the same.
-fn escaped(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            text.push(c);
-        }
-    }
-    text
+    Some(steady(&Value::Object(object).to_string()))
 }
 
 #[cfg(test)]

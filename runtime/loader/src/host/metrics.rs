@@ -180,7 +180,8 @@ impl Registry {
         {
             return Err(Refused::Name(name));
         }
-        let known_before = self.series.len();
+        // As many as there are in the table, which has no more room than this.
+        let index = self.series.len();
         let mut found_by = spec.clone();
         found_by.help.clear();
         let place = match self.series.entry((row, found_by)) {
@@ -195,8 +196,6 @@ impl Registry {
         }
         let cells = self.table.add(row_index, &spec).ok_or(Refused::Full)?;
         *count += 1;
-        // As many as there are in the table, which has no more room than this.
-        let index = known_before;
         let _first = CELLS[index].set(cells);
         let number = index as u64 + 1;
         place.insert(number);
