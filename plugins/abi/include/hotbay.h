@@ -13,7 +13,11 @@
  * with a NUL, unless its type is char.
  *
  * Zero what you do not know: every pad, every flag without a name. A reader ignores flags of the low half that it does not know, and refuses
- * those of the high half.
+ * those of the high half: with HB_UNSUPPORTED, after fail() in a module (of a request in start, of a config in create). This header names
+ * none of the high half yet, so `flags >> 16` is the whole check.
+ *
+ * "A loader thread" is one that the host keeps for this, not always the same one. What is called on it is called one at a time in a process,
+ * unless a function hangs: then another thread goes on, beside it.
  *
  * LP64, little-endian ELF only. No enum, bool, long, bit field, union, varargs, errno, descriptor or FILE crosses this boundary. */
 #ifndef HOTBAY_H
@@ -27,7 +31,8 @@ extern "C" {
 #define HB_ABI_MAJOR 0u
 #define HB_ABI_MINOR 2u
 
-/* What a function answers: >= 0 progress, < 0 final. Treat an unknown negative value as HB_ERR. */
+/* What a function answers: >= 0 progress, < 0 final. Treat an unknown negative value as HB_ERR. An unknown positive one of respond, finish,
+ * abort, timer, trailers, info or register_series is HB_READY; of read and write it is final, and nothing was taken or given. */
 typedef int32_t hb_rc;
 #define HB_READY 0
 #define HB_PENDING 1     /* Not done, nothing taken. One wake of the same handle follows when it may go on; polling early is legal. From the
@@ -67,7 +72,9 @@ typedef struct hb_request {
   uint32_t handler;             /* Index into the manifest's handlers. */
   uint16_t http, pad;           /* 10, 11 or 20. */
   uint32_t n_headers, n_params;
-  hb_str method, scheme, authority;
+  hb_str method, scheme;        /* UTF-8, as path, query, protocol and the names of headers and parameters are: the host has made sure, and
+                                 * you need not. scheme absent: the client named none, as most do by HTTP/1.1 ("GET /path"). */
+  hb_str authority;             /* Of HTTP/1.1 the header Host, whatever bytes that has; absent: the client named none. */
   hb_str path, query;           /* As the client sent them, percent-encoding and all. query absent: no '?'. If set, it lies one byte after the
                                  * path, in the same block. */
   hb_str body;
@@ -75,8 +82,8 @@ typedef struct hb_request {
   const hb_header *headers;
   const hb_header *params;      /* Path parameters, in the template's order: name, and raw value. NULL, as headers, if there are none. */
   int64_t content_length;       /* -1: unknown. */
-  uint64_t deadline_ns;         /* CLOCK_MONOTONIC; 0: the host tells none. */
-  uint64_t request_id[2];       /* 0, 0: not told as a number; as text always: info(HB_INFO_REQUEST_ID). */
+  uint64_t deadline_ns;         /* CLOCK_MONOTONIC; 0: the host tells none, as no host of ABI 1.0 does. */
+  uint64_t request_id[2];       /* 0, 0: not told as a number, as by every host of ABI 1.0; as text always: info(HB_INFO_REQUEST_ID). */
 } hb_request;
 
 #define HB_RESP_STREAM 1u  /* `body` is the first piece (perhaps empty); write() and finish() follow. A content-length among the headers is a
@@ -160,13 +167,23 @@ typedef struct hb_host {
   const void *(*extension)(const char *id);
 } hb_host;
 
+/* Why a call is dropped. Treat an unknown value as HB_DROP_DONE: an end as any other. */
+#define HB_DROP_DONE 0
+#define HB_DROP_DISCONNECT 1 /* The client left. */
+#define HB_DROP_TIMEOUT 2    /* It took longer than a call may. */
+#define HB_DROP_SHUTDOWN 3   /* The engine ends. */
+#define HB_DROP_ERROR 4      /* poll failed. */
+
 #define HB_MOD_PANIC_UNWIND 1u /* Panics of this module unwind (or nothing in it panics). Required: an abort would end the engine. */
 
 /* The module. The host copies min(its size, the host's size) bytes. Every function but extension is required. */
 typedef struct hb_module {
-  uint32_t size, abi_minor, flags, n_handlers; /* n_handlers must be the manifest's. */
-  /* Makes an instance, on the loader thread. HB_PENDING: *instance is set, and poll_instance is called on each wake until it answers
-   * something else, for 30 s: then the instance is given up as it is, without stop or destroy. < 0: *instance is ignored; HB_DENIED says
+  uint32_t size;
+  uint32_t abi_minor;           /* HB_ABI_MINOR of the header that it was made with, for people: hosts decide by the note, and ignore this. */
+  uint32_t flags, n_handlers;   /* HB_MOD_*, the same as in the note; n_handlers must be the manifest's. */
+  /* Makes an instance, on a loader thread, and returns within 3 s: what takes longer answers HB_PENDING. HB_PENDING: *instance is set, and
+   * poll_instance is called on each wake until it answers something else, for 30 s: then the instance is given up as it is, without stop or
+   * destroy. < 0: *instance is ignored; HB_DENIED says
    * that the config is at fault, so that it is not tried again. Make no threads here that the module may never need. */
   hb_rc (*create)(const hb_config *config, hb_h self, void **instance); /* The host never looks behind *instance, which may be NULL. */
   /* After create or stop answered HB_PENDING. Never concurrent with itself. < 0 after create: destroy follows, and no stop. */
@@ -184,12 +201,12 @@ typedef struct hb_module {
    * stream: it is called again after a wake, when a HB_PENDING write may be tried again, and when more of the request has come. */
   hb_rc (*poll)(void *state, hb_h call);
   /* Exactly once per start that answered HB_PENDING, perhaps without a further poll. The handle is dead by then.
-   * why: 0 done, 1 client left, 2 time-out, 3 shutdown, 4 error. */
+   * why: HB_DROP_*. */
   void (*drop)(void *state, int32_t why);
   const void *(*extension)(const char *id);          /* The module's side of a named extension; the pointer may be NULL. */
 } hb_module;
 
-/* Called on the loader thread when the image was loaded, perhaps more than once, with the same host; it answers the same each time. Keep
+/* Called on a loader thread when the image was loaded, perhaps more than once, with the same host; it answers the same each time. Keep
  * `host`. Make no threads, do no I/O. NULL: refuse (after log(0, ...)). */
 __attribute__((visibility("default"))) const hb_module *hotbay_module_v1(const hb_host *host);
 
@@ -213,8 +230,9 @@ typedef struct hb_metrics {
 } hb_metrics;
 
 /* ELF notes, in PT_NOTE, name "Hotbay" (7 bytes with its NUL, padded to 8), 4-byte aligned: type 1 is the manifest (JSON, at most 256 KiB,
- * NULs behind it are ignored), type 2 is {uint16_t major, minor_needed; uint32_t flags}, the flags being those of hb_module. A host serves
- * a module of its own major whose minor_needed is not above its own minor. */
+ * NULs behind it are ignored), type 2 is {uint16_t major, minor_needed; uint32_t flags}, the flags being those of hb_module; it may grow at its
+ * end, so a reader takes the first 8 bytes and passes over the rest. A host serves a module of its own major whose minor_needed is not above
+ * its own minor. */
 typedef struct hb_note { uint32_t name_size, desc_size, type; char name[8]; } hb_note;
 
 #ifndef HOTBAY_NO_HELPERS /* What follows is no part of the ABI: conveniences for C and C++. */
@@ -222,8 +240,13 @@ typedef struct hb_note { uint32_t name_size, desc_size, type; char name[8]; } hb
 /* The notes of a module, once in it: HB_MODULE_NOTES(HB_JSON({"manifest": 1, ...})); minor_needed is this header's, or the one given: a
  * module that asks for less also loads in older hosts, and must look at host->size before it uses what is newer. */
 #define HB_MODULE_NOTES(json) HB_MODULE_NOTES_FOR(HB_ABI_MINOR, json)
+#ifdef __clang__ /* Its AddressSanitizer would pad what hosts read byte by byte. */
+#define HB_IN_SECTION(name) __attribute__((section(name), used, aligned(4), no_sanitize("address")))
+#else
+#define HB_IN_SECTION(name) __attribute__((section(name), used, aligned(4)))
+#endif
 #define HB_MODULE_NOTES_FOR(minor_needed, json)                                                                              \
-  __attribute__((section(".note.hotbay"), used, aligned(4))) static const struct {                                           \
+  HB_IN_SECTION(".note.hotbay") static const struct {                                                                        \
     hb_note abi;                                                                                                             \
     uint16_t abi_major, abi_minor;                                                                                           \
     uint32_t abi_flags;                                                                                                      \

@@ -186,6 +186,31 @@ pub struct Config {
     pub digest: Str,
 }
 
+impl Request {
+    /// One that says nothing: of HTTP/1.1, with a body to be read, of unknown length.
+    pub const EMPTY: Self = Self {
+        size: size_of_table::<Self>(),
+        flags: 0,
+        handler: 0,
+        http: 11,
+        pad: 0,
+        n_headers: 0,
+        n_params: 0,
+        method: Str::ABSENT,
+        scheme: Str::ABSENT,
+        authority: Str::ABSENT,
+        path: Str::ABSENT,
+        query: Str::ABSENT,
+        body: Str::ABSENT,
+        protocol: Str::ABSENT,
+        headers: std::ptr::null(),
+        params: std::ptr::null(),
+        content_length: -1,
+        deadline_ns: 0,
+        request_id: [0, 0],
+    };
+}
+
 impl Str {
     /// No bytes at all, which is not the same as empty.
     pub const ABSENT: Self = Self { ptr: std::ptr::null(), len: 0 };
@@ -216,3 +241,23 @@ pub const fn size_of_table<T>() -> u32 {
 
 /// A C string that names an extension.
 pub type ExtensionId = *const c_char;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_not_what_is_empty() {
+        let text = String::from("abc");
+        let views = [Str::ABSENT, Str::new(b""), Str::new(text.as_bytes())];
+        // SAFETY: the text lives for the test.
+        let read = views.map(|view| unsafe { view.get() });
+        assert_eq!(read, [None, Some(&b""[..]), Some(b"abc")]);
+    }
+
+    #[test]
+    fn every_table_says_its_own_size() {
+        assert_eq!(size_of_table::<Host>() as usize, size_of::<Host>());
+        assert_eq!(RESPONSE_SIZE_MIN as usize, std::mem::offset_of!(Response, body) + size_of::<Buf>());
+    }
+}

@@ -61,6 +61,17 @@ fn facts() -> (Vec<Fact>, String) {
     layout!(facts, source, hb_module, Module {
         size, abi_minor, flags, n_handlers, create, poll_instance, stop, destroy, start, poll, drop, extension,
     });
+    // A note is read byte by byte, in files, and has no mirror.
+    for (expression, value) in [
+        ("sizeof(hb_note)", 20),
+        ("offsetof(hb_note, name_size)", 0), ("sizeof(((hb_note *)0)->name_size)", 4),
+        ("offsetof(hb_note, desc_size)", 4), ("sizeof(((hb_note *)0)->desc_size)", 4),
+        ("offsetof(hb_note, type)", 8), ("sizeof(((hb_note *)0)->type)", 4),
+        ("offsetof(hb_note, name)", 12), ("sizeof(((hb_note *)0)->name)", 8),
+        ("sizeof(HB_METRICS_ID)", abi::METRICS_ID.to_bytes_with_nul().len() as i64),
+    ] {
+        expect(&mut facts, &mut source, expression.to_owned(), value);
+    }
     constants!(facts, source,
         HB_ABI_MAJOR = abi::ABI_MAJOR, HB_ABI_MINOR = abi::ABI_MINOR,
         HB_READY = abi::READY, HB_PENDING = abi::PENDING, HB_EOF = abi::EOF, HB_ERR = abi::ERR, HB_GONE = abi::GONE,
@@ -73,6 +84,8 @@ fn facts() -> (Vec<Fact>, String) {
         HB_LOG_TRACE = abi::LOG_TRACE,
         HB_METRIC_COUNTER = abi::METRIC_COUNTER, HB_METRIC_GAUGE = abi::METRIC_GAUGE, HB_METRIC_HISTOGRAM = abi::METRIC_HISTOGRAM,
         HB_MOD_PANIC_UNWIND = abi::MOD_PANIC_UNWIND,
+        HB_DROP_DONE = abi::DROP_DONE, HB_DROP_DISCONNECT = abi::DROP_DISCONNECT, HB_DROP_TIMEOUT = abi::DROP_TIMEOUT,
+        HB_DROP_SHUTDOWN = abi::DROP_SHUTDOWN, HB_DROP_ERROR = abi::DROP_ERROR,
     );
     (facts, source)
 }
@@ -132,4 +145,78 @@ fn every_constant_of_the_header_is_compared() {
         }
         assert!(facts.iter().any(|(expression, _)| *expression == name), "{name} is not in the mirror");
     }
+}
+
+/// Lines of `abi-1.0.txt`. Neither changes any more.
+const FROZEN: usize = 197;
+
+/// The types of ABI 1.0, of functions above all, which sizes do not tell apart: a later header has to compile with them.
+#[test]
+fn the_types_that_were_frozen_stay_as_they_were() {
+    for (compiler, language) in [
+        ("gcc", ["-x", "c", "-std=c11"]),
+        ("clang", ["-x", "c", "-std=c11"]),
+        ("g++", ["-x", "c++", "-std=c++17"]),
+        ("clang++", ["-x", "c++", "-std=c++17"]),
+    ] {
+        let header = include_str!("../include/hotbay.h");
+        assert_eq!(compiled_types(compiler, &language, header), Ok(()), "{compiler}");
+        // A change that no size tells is seen.
+        for (was, is) in [
+            ("typedef uint64_t hb_h;", "typedef int64_t hb_h;"),
+            ("int64_t content_length;", "uint64_t content_length;"),
+            ("(*drop)(void *state, int32_t why)", "(*drop)(void *state, uint32_t why)"),
+            ("(*abort)(hb_h call)", "(*abort)(hb_h call, uint32_t flags)"),
+            ("const double *buckets", "const float *buckets"),
+        ] {
+            assert!(header.contains(was), "{was}");
+            let words = compiled_types(compiler, &language, &header.replace(was, is)).expect_err(was);
+            assert!(words.contains("types-1.0.c"), "{words}");
+        }
+    }
+}
+
+/// Has a compiler look at `types-1.0.c` with this header; its words if it refuses.
+fn compiled_types(compiler: &str, language: &[&str], header: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hotbay.h"), header).unwrap();
+    let compiled = Command::new(compiler)
+        .args(language)
+        .args(["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(folder.path())
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/types-1.0.c"))
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler} must be installed (`make deps`): {error}"));
+    if compiled.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&compiled.stderr).into_owned())
+    }
+}
+
+/// What ABI 1.0 was when it was frozen, for ever: a struct with `size` may become larger at its end, and nothing else of what is written there may change.
+#[test]
+fn what_was_frozen_stays_as_it_was() {
+    let frozen = include_str!("abi-1.0.txt");
+    let (facts, _) = facts();
+    let mut broken = Vec::new();
+    let lines: Vec<&str> = frozen.lines().filter(|line| !line.starts_with('#')).collect();
+    for line in &lines {
+        let (expression, then) = line.split_once(" = ").unwrap();
+        let then: i64 = then.parse().unwrap();
+        let now = facts.iter().find(|(known, _)| known == expression).map(|(_, value)| *value);
+        let grows = ["hb_request", "hb_response", "hb_config", "hb_host", "hb_module", "hb_metrics"]
+            .iter()
+            .any(|name| expression == format!("sizeof({name})"));
+        let stands = match now {
+            Some(now) if grows => now >= then,
+            now => now == Some(then),
+        };
+        if !stands {
+            broken.push(format!("{line}, and now it is {now:?}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert_eq!(abi::METRICS_ID, c"hotbay.metrics/1");
+    assert_eq!(lines.len(), FROZEN, "a line was taken out, or put in");
 }

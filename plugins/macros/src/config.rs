@@ -14,7 +14,7 @@ mod tests;
 mod variants;
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Data, DataEnum, DataStruct, DeriveInput, Error, Fields, Result};
 
 use attributes::Attributes;
@@ -58,6 +58,10 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
         }
     };
     let Shape { schema, optional } = shape;
+    let buffered = of_type.is_buffered().then(|| {
+        quote_spanned! { name.span() => __hotbay::buffered(<#name as ::hotbay_sdk::ModuleConfig>::SCHEMA) }
+    });
+    let buffered = buffered.map(|check| quote! { const _: () = #check; });
     let default = defaults::implementation(&input, &of_type)?;
     Ok(quote! {
         #default
@@ -70,6 +74,7 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
                 const SCHEMA: &'static __hotbay::Schema = #schema;
                 const OPTIONAL: bool = #optional;
             }
+            #buffered
         };
     })
 }

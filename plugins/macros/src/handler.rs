@@ -1,4 +1,4 @@
-//! `#[handler(…)]`: checks a function and puts a constant beside it, which `module!` finds by its name.
+//! `#[handler(…)]`: checks a function and puts a trait beside it, by whose name `module!` finds what there is to know of the function.
 
 use hotbay_api::{PathTemplate, Route};
 use proc_macro2::TokenStream;
@@ -65,8 +65,8 @@ fn after_path(error: &Error) -> Error {
     )
 }
 
-/// The name of the constant beside a handler.
-pub(crate) fn constant(function: &Ident) -> Ident {
+/// The name of the trait beside a handler, and of its method.
+pub(crate) fn beside(function: &Ident) -> Ident {
     format_ident!("__hotbay_handler_{}", function.unraw(), span = function.span())
 }
 
@@ -74,25 +74,23 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let function: ItemFn = syn::parse2(item.clone())
         .map_err(|error| Error::new(error.span(), format!("#[handler] belongs on a function: {error}")))?;
     // The function is given out even if something is wrong, so that the compiler does not also miss it elsewhere.
-    let constant = syn::parse2(arguments)
+    let beside = syn::parse2(arguments)
         .and_then(|arguments| check_signature(&function.sig).map(|()| arguments))
-        .and_then(|arguments| constant_for(&function, &arguments))
+        .and_then(|arguments| described(&function, &arguments))
         .unwrap_or_else(Error::into_compile_error);
-    Ok(quote! { #item #constant })
+    Ok(quote! { #item #beside })
 }
 
-fn constant_for(function: &ItemFn, arguments: &Arguments) -> Result<TokenStream> {
+fn described(function: &ItemFn, arguments: &Arguments) -> Result<TokenStream> {
     let Arguments { methods, path, blocking } = arguments;
     check_path(path)?;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
-    let (constant, name) = (constant(ident), ident.unraw().to_string());
+    let (beside, name) = (beside(ident), ident.unraw().to_string());
     let methods = methods.iter().map(ToString::to_string);
     let arguments = glue::arguments(&function.sig);
     let call = glue::call(&function.sig);
     Ok(quote! {
-        #[doc(hidden)]
-        #[allow(non_upper_case_globals, clippy::let_unit_value, clippy::unit_arg)]
-        #visibility const #constant: ::hotbay_sdk::__private::Handler = {
+        ::hotbay_sdk::__handler! { #visibility #beside = {
             const __HOTBAY_ARGUMENTS: &[::hotbay_sdk::__private::Argument] = &[#(#arguments),*];
             ::hotbay_sdk::__private::Handler {
                 name: #name,
@@ -103,7 +101,7 @@ fn constant_for(function: &ItemFn, arguments: &Arguments) -> Result<TokenStream>
                 blocking: #blocking,
                 arguments: __HOTBAY_ARGUMENTS,
             }
-        };
+        } }
     })
 }
 

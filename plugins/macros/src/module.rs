@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -92,11 +92,11 @@ fn once<T>(slot: &mut Option<T>, key: &Ident, value: T) -> Result<()> {
 
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     let Module { handlers, config, config_schema, create, stop, abi_minor } = syn::parse2(input)?;
-    let handlers = constants(&handlers.unwrap_or_default())?;
+    let handlers = described(&handlers.unwrap_or_default())?;
     let check = check_of(config.as_ref());
     let config = config_of(config, config_schema)?;
+    let stop = stop.map_or_else(|| quote! { Nothing }, |stop| stop_of(stop, made_by(create.as_ref())));
     let create = create.map_or_else(|| quote! { Nothing }, create_of);
-    let stop = stop.map_or_else(|| quote! { Nothing }, stop_of);
     let abi_minor = abi_minor
         .map_or_else(|| quote! { ::hotbay_sdk::__private::abi::ABI_MINOR }, |minor| quote! { #minor });
     Ok(quote! {
@@ -105,6 +105,8 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
         const _: () = {
             struct __HotbayModule;
             impl ::hotbay_sdk::__private::Define for __HotbayModule {
+                // A path is needed, although what it leads to is in scope as well where the handler's trait is looked for.
+                #[allow(unused_qualifications)]
                 const HANDLERS: &'static [::hotbay_sdk::__private::Handler] = &[#(#handlers),*];
                 const CREATE: ::hotbay_sdk::__private::Create = ::hotbay_sdk::__private::Create::#create;
                 #check
@@ -142,35 +144,57 @@ fn create_of(Hook { is_async, function }: Hook) -> TokenStream {
     let span = function.span();
     let call = quote_spanned! { span => ::hotbay_sdk::__private::create };
     let erase = quote_spanned! { span => ::hotbay_sdk::__private::erase };
+    let error_of = quote_spanned! { span => ::hotbay_sdk::__private::ErrorOf::of };
+    // What sees into an error can only be found where its type is known, which is here. Most errors need one of these traits.
+    let erased = quote! { {
+        #[allow(unused_imports)]
+        use ::hotbay_sdk::__private::{AsChained as _, AsError as _, AsLocal as _, AsShared as _};
+        let __hotbay_cause = (&&&&#error_of(&__hotbay_made)).cause();
+        #erase(__hotbay_made, __hotbay_cause)
+    } };
     if is_async {
         quote! {
             Future(|__hotbay_config| ::std::boxed::Box::pin(async move {
                 match #call(#function, &__hotbay_config) {
-                    ::core::result::Result::Ok(making) => #erase(making.await),
+                    ::core::result::Result::Ok(making) => {
+                        let __hotbay_made = making.await;
+                        #erased
+                    }
                     ::core::result::Result::Err(unmade) => ::core::result::Result::Err(unmade),
                 }
             }))
         }
     } else {
-        quote! { Plain(|__hotbay_config| #call(#function, __hotbay_config).and_then(|made| #erase(made))) }
+        quote! { Plain(|__hotbay_config| #call(#function, __hotbay_config).and_then(|__hotbay_made| #erased)) }
     }
 }
 
-fn stop_of(Hook { is_async, function }: Hook) -> TokenStream {
+/// The type of the state, as an expression.
+fn made_by(create: Option<&Hook>) -> TokenStream {
+    match create {
+        None => quote! { ::hotbay_sdk::__private::made_nothing() },
+        Some(Hook { is_async: false, function }) => quote! { ::hotbay_sdk::__private::made_by(#function) },
+        Some(Hook { is_async: true, function }) => {
+            quote! { ::hotbay_sdk::__private::made_later_by(#function) }
+        }
+    }
+}
+
+fn stop_of(Hook { is_async, function }: Hook, made: TokenStream) -> TokenStream {
     let span = function.span();
     let call = quote_spanned! { span => ::hotbay_sdk::__private::stop };
     let stopped = quote_spanned! { span => ::hotbay_sdk::__private::stopped };
     if is_async {
         quote! {
             Future(|__hotbay_shared| ::std::boxed::Box::pin(async move {
-                match #call(#function, &__hotbay_shared) {
+                match #call(#made, #function, &__hotbay_shared) {
                     ::core::result::Result::Ok(stopping) => #stopped(stopping.await),
                     ::core::result::Result::Err(words) => ::core::result::Result::Err(words),
                 }
             }))
         }
     } else {
-        quote! { Plain(|__hotbay_shared| #call(#function, __hotbay_shared).and_then(|end| #stopped(end))) }
+        quote! { Plain(|__hotbay_shared| #call(#made, #function, __hotbay_shared).and_then(|end| #stopped(end))) }
     }
 }
 
@@ -201,26 +225,87 @@ fn config_of(config: Option<Type>, schema: Option<Expr>) -> Result<TokenStream> 
     Ok(quote! { ::hotbay_sdk::__private::ConfigSchema::#variant })
 }
 
-/// `users::get` becomes `users::__hotbay_handler_get`.
-fn constants(handlers: &Paths) -> Result<Vec<Path>> {
+/// What `#[handler]` has put beside each function.
+fn described(handlers: &Paths) -> Result<Vec<TokenStream>> {
     if handlers.is_empty() || handlers.len() > MAX_HANDLERS {
         let why = format!("a module has 1 to {MAX_HANDLERS} handlers: module!(hello)");
         return Err(Error::new(Span::call_site(), why));
     }
     let mut names = BTreeSet::new();
-    handlers.iter().cloned().map(|path| constant(path, &mut names)).collect()
+    for path in handlers {
+        let Some(ident) = path.segments.last().map(|last| &last.ident) else { continue };
+        let name = ident.unraw().to_string();
+        if !names.insert(name.clone()) {
+            let why =
+                format!("two handlers are called {name}, which routes could not tell apart; rename one");
+            return Err(Error::new(ident.span(), why));
+        }
+    }
+    Ok(handlers.iter().cloned().map(find).collect())
 }
 
-fn constant(mut path: Path, names: &mut BTreeSet<String>) -> Result<Path> {
-    if let Some(last) = path.segments.last_mut() {
-        let name = last.ident.unraw().to_string();
-        if !names.insert(name.clone()) {
-            return Err(Error::new(
-                last.ident.span(),
-                format!("two handlers are called {name}, which routes could not tell apart; rename one"),
-            ));
-        }
-        last.ident = handler::constant(&last.ident);
+/// Looks for the trait beside a function. There is a second one of its name, which is found only if that is not there: what it returns is no handler, and
+/// the compiler says so in words of the SDK, where it could only have missed a name that the author never wrote.
+fn find(function: Path) -> TokenStream {
+    let mut place = function.clone();
+    // A path ends with a name, and that of a function with no arguments.
+    let last = place.segments.pop().map(|last| last.ident);
+    let beside = last.as_ref().map(handler::beside);
+    let span = last.as_ref().map_or_else(Span::call_site, Ident::span);
+    place.segments.pop_punct();
+    match place.segments.last().map(|segment| segment.ident.clone()) {
+        None => find_here(&function, beside.as_ref(), span),
+        Some(module) => find_in(&place, &module, &function, beside.as_ref(), span),
     }
-    Ok(path)
+}
+
+/// The function stands where the macro does, or was brought there: its trait is in scope. The second method needs one reference more.
+fn find_here(function: &Path, beside: Option<&Ident>, span: Span) -> TokenStream {
+    // The function is passed on, because one that is not there, or not visible, is an error of its own, and then the only one.
+    let found = quote_spanned! { span =>
+        ::hotbay_sdk::__private::handler_of(|__hotbay_handlers| __hotbay_handlers.#beside(#function))
+    };
+    quote! { {
+        trait __HotbayNoAttribute {
+            fn #beside<F>(&self, _function: F) -> ::hotbay_sdk::__private::NoAttribute<F> {
+                ::hotbay_sdk::__private::NoAttribute::of()
+            }
+        }
+        impl __HotbayNoAttribute for &::hotbay_sdk::__private::Handlers {}
+        #found
+    } }
+}
+
+/// The function stands in `place`, whose names shadow the second trait's, and one's where the macro stands. They must shadow nothing else: neither what
+/// the function is found by nor the place itself, which may hold a module of its own name, so that has another one here.
+fn find_in(place: &Path, module: &Ident, function: &Path, beside: Option<&Ident>, span: Span) -> TokenStream {
+    let (renamed, inside) = if ["self", "super", "crate"].iter().any(|word| module == word) {
+        // Nothing can have these names.
+        (None, quote! { #place })
+    } else {
+        // The compiler may name it.
+        let other = format_ident!("__{}", module.unraw(), span = module.span());
+        (Some(quote! { #[allow(unused_imports)] use #place as #other; }), quote! { #other })
+    };
+    let found = quote_spanned! { span =>
+        ::hotbay_sdk::__private::handler_of(|__hotbay_handlers| {
+            let __hotbay_function = #function;
+            {
+                #[allow(unused_imports)]
+                use #inside::*;
+                #beside::#beside(__hotbay_handlers, __hotbay_function)
+            }
+        })
+    };
+    quote! { {
+        #[allow(dead_code, non_camel_case_types)]
+        trait #beside {
+            fn #beside<F>(&self, _function: F) -> ::hotbay_sdk::__private::NoAttribute<F> {
+                ::hotbay_sdk::__private::NoAttribute::of()
+            }
+        }
+        impl #beside for ::hotbay_sdk::__private::Handlers {}
+        #renamed
+        #found
+    } }
 }

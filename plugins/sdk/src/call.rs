@@ -3,7 +3,7 @@
 //! Owns the order: the body is read whole if the handler wants it so, the handler is called, its future polled, its response handed over, its
 //! stream or new protocol driven. Must not know C: `entry` turns pointers into what is used here, and guards every step.
 
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -32,6 +32,72 @@ pub enum Call {
     Future(for<'a> fn(Request<'a>) -> Answering<'a>),
     /// Answers by itself.
     Steps(for<'a> fn(Request<'a>) -> Stepping),
+}
+
+impl Call {
+    /// The first step of a handler that has what it waits for: what the host is told, and what was made for the call, to be kept if that is PENDING.
+    /// `Err` is a stage to go on with. What was made is in `left` if this panics: whoever catches that drops it.
+    #[inline(always)]
+    pub(crate) fn step(
+        self,
+        request: Request<'static>,
+        handle: Handle,
+        left: &mut Option<Stage>,
+    ) -> Result<(Rc, Stage), Stage> {
+        match self {
+            Self::Plain(function) => Stage::after(answer::send(handle, function(request)))
+                .map_or_else(|rc| Ok((rc, Stage::Over)), Err),
+            Self::Future(function) => {
+                let mut future = Saved::new(function(request), Stage::Running, left);
+                let waker = host::waker(handle);
+                match future.made.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    Poll::Pending => Ok((PENDING, future.into_stage())),
+                    // The answer goes first: the client need not wait for what the future holds to be dropped.
+                    Poll::Ready(response) => match Stage::after(answer::send(handle, response)) {
+                        Ok(next) => {
+                            drop(future.into_stage());
+                            Err(next)
+                        }
+                        Err(rc) => Ok((rc, future.into_stage())),
+                    },
+                }
+            }
+            Self::Steps(function) => {
+                let mut steps = Saved::new(function(request), Stage::Stepping, left);
+                let rc = steps.made.as_mut().advance(handle);
+                Ok((rc, steps.into_stage()))
+            }
+        }
+    }
+}
+
+/// What was made for a call, while the author's code runs in it. A panic leaves it to `left` rather than drop it: a destructor that panicked while
+/// another panic unwinds would end the process.
+struct Saved<'l, T> {
+    made: ManuallyDrop<T>,
+    stage: fn(T) -> Stage,
+    left: &'l mut Option<Stage>,
+}
+
+impl<'l, T> Saved<'l, T> {
+    #[inline(always)]
+    fn new(made: T, stage: fn(T) -> Stage, left: &'l mut Option<Stage>) -> Self {
+        Self { made: ManuallyDrop::new(made), stage, left }
+    }
+
+    #[inline(always)]
+    fn into_stage(self) -> Stage {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once, because `this` is not dropped.
+        (this.stage)(unsafe { ManuallyDrop::take(&mut this.made) })
+    }
+}
+
+impl<T> Drop for Saved<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: taken once: `into_stage` does not come here.
+        *self.left = Some((self.stage)(unsafe { ManuallyDrop::take(&mut self.made) }));
+    }
 }
 
 /// A handler that does not make a [`Response`], but talks to the host in its own words.

@@ -7,7 +7,9 @@
     clippy::panic,
     reason = "evaluated while the author's crate is compiled, where it is a compile error"
 )]
-mod check;
+pub(crate) mod check;
+#[allow(clippy::panic, reason = "evaluated while the author's crate is compiled, too")]
+pub(crate) mod duration;
 pub(crate) mod schema;
 #[cfg(feature = "json")]
 mod types;
@@ -85,7 +87,7 @@ impl Config {
         &self.digest
     }
 
-    /// The config as a value of the module's own type.
+    /// The config as a value of the module's own type. A [`Duration`](std::time::Duration) in it is a text such as `250ms`, `10s` or `1m30s`.
     ///
     /// # Errors
     /// When the JSON does not fit the type: the error names the field and what it must be.

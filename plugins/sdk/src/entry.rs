@@ -9,7 +9,8 @@ use std::str;
 use std::sync::Arc;
 
 use hotbay_abi::{
-    self as abi, ERR, Handle, MOD_PANIC_UNWIND, PENDING, READY, REQ_BODY_INLINE, REQ_UPGRADE_OK, Rc, Str,
+    self as abi, ERR, Handle, MOD_PANIC_UNWIND, PANIC, PENDING, READY, REQ_BODY_INLINE, REQ_UPGRADE_OK, Rc,
+    Str, UNSUPPORTED,
 };
 
 use crate::alive::Alive;
@@ -19,6 +20,9 @@ use crate::hook::Check;
 use crate::instance::{Create, Stop};
 use crate::link::{Held, Link, NO_LINK};
 use crate::{Config, Request, Response, answer, host, log, time};
+
+/// The lowest flag that may not be ignored by who does not know it, which this SDK does not know any of.
+const MUST_UNDERSTAND: u32 = 1 << 16;
 
 /// What `module!` says about the author's crate.
 pub trait Define {
@@ -72,7 +76,12 @@ pub unsafe fn enter(host: *const abi::Host, table: &'static abi::Module) -> *con
 unsafe extern "C" fn create<M: Define>(config: *const abi::Config, me: Handle, out: *mut *mut c_void) -> Rc {
     host::guard(me, || {
         // SAFETY: the host gives a config that is valid until this returns.
-        let Some(config) = (unsafe { read_config(&*config) }) else {
+        let raw = unsafe { &*config };
+        if raw.flags >= MUST_UNDERSTAND {
+            return refuse(me, "config", raw.flags);
+        }
+        // SAFETY: as above.
+        let Some(config) = (unsafe { read_config(raw) }) else {
             host::fail(me, "the config is not UTF-8");
             return ERR;
         };
@@ -126,6 +135,9 @@ unsafe extern "C" fn start(
     // SAFETY: the host keeps the request, unchanged, until the call's drop returns, or until this does if it is not PENDING. The state is
     // dropped there or here, so that nothing outlives the views; a handler sees them with a lifetime that it cannot name.
     let raw: &'static abi::Request = unsafe { &*request };
+    if raw.flags >= MUST_UNDERSTAND {
+        return refuse(handle, "request", raw.flags);
+    }
     let Some((handler, shared)) = alive.instance.handler(raw.handler) else {
         host::fail(handle, "the host called a handler that the module does not have");
         return ERR;
@@ -133,13 +145,12 @@ unsafe extern "C" fn start(
     let link = link_for(raw, handler.body, handle);
     let pointer = link.as_ref().map_or(NO_LINK, |link| Arc::as_ptr(&link.0));
     // SAFETY: as above, and the link is held until the views go.
-    let Some(request) = (unsafe { Request::view(raw, handle, pointer, shared) }) else {
-        let refusal = Response::text("the request is not UTF-8\n").with_status(400);
-        return Stage::after(answer::send(handle, refusal)).err().unwrap_or(ERR);
-    };
-    let at_once = request.whole || handler.body == BodyMode::Stream;
+    let request = unsafe { Request::view(raw, handle, pointer, shared) };
+    let at_once = request.whole().is_some() || handler.body == BodyMode::Stream;
     match handler.call {
-        Call::Plain(function) if at_once => answer_at_once(alive, handle, function, &request, link, out),
+        Call::Plain(function) if at_once => answer_at_once(alive, handle, function, request, link, out),
+        // SAFETY: as of this function, for both.
+        call if at_once && link.is_none() => unsafe { step(alive, handle, call, request, out) },
         call => {
             let stage = match at_once {
                 true => Stage::Begin { call, request },
@@ -151,20 +162,32 @@ unsafe extern "C" fn start(
     }
 }
 
+/// A newer host asks for what the other side must understand.
+#[cold]
+fn refuse(any: Handle, what: &str, flags: u32) -> Rc {
+    host::fail(
+        any,
+        &format!(
+            "the host's {what} has flags {flags:#x}, which this module's SDK is too old for: build it with a newer one"
+        ),
+    );
+    UNSUPPORTED
+}
+
 /// Most calls: a plain function answers, and nothing of the call is left. What few have is kept out of their way.
 #[inline(always)]
 fn answer_at_once(
     alive: &'static Alive,
     handle: Handle,
     function: for<'a> fn(Request<'a>) -> Response,
-    request: &Request<'static>,
+    request: Request<'static>,
     link: Option<Held>,
     out: *mut *mut c_void,
 ) -> Rc {
     let mut left = None;
     let rc = host::guard(handle, || {
         let _entered = alive.runtime.enter();
-        let sent = answer::send(handle, function(*request));
+        let sent = answer::send(handle, function(request));
         if let Sent::Over(rc) = sent {
             // Nothing is in it, which the compiler looks for all the same.
             std::mem::forget(sent);
@@ -181,6 +204,64 @@ fn answer_at_once(
             Ok(stage) => unsafe { begin(alive, handle, stage, link, out) },
         },
     }
+}
+
+/// Most other calls: what was called is done at its first step, and nothing of the call is kept.
+///
+/// # Safety
+/// As for `start` in the header.
+#[inline(always)]
+unsafe fn step(
+    alive: &'static Alive,
+    handle: Handle,
+    call: Call,
+    request: Request<'static>,
+    out: *mut *mut c_void,
+) -> Rc {
+    let (mut told, mut left) = (None, None);
+    let rc = host::guard(handle, || {
+        let _entered = alive.runtime.enter();
+        match call.step(request, handle, &mut left) {
+            Ok((PENDING, stage)) | Err(stage) => left = Some(stage),
+            Ok((rc, stage)) => {
+                told = Some(rc);
+                // A panic of the author's destructors comes after the answer, and changes nothing for the client.
+                host::resign();
+                drop(stage);
+            }
+        }
+        PENDING
+    });
+    match left {
+        // SAFETY: as of this function.
+        Some(stage) => unsafe { keep_or_go_on(alive, handle, stage, rc, out) },
+        None => told.unwrap_or(rc),
+    }
+}
+
+/// # Safety
+/// As for `start` in the header.
+#[inline(never)]
+unsafe fn keep_or_go_on(
+    alive: &'static Alive,
+    handle: Handle,
+    stage: Stage,
+    rc: Rc,
+    out: *mut *mut c_void,
+) -> Rc {
+    if rc == PANIC {
+        // What panicked is dropped here and not while that unwinds: a destructor that panics as well would end the process.
+        end(Box::new(CallState::new(stage, None, &alive.runtime)));
+        return rc;
+    }
+    if !matches!(stage, Stage::Running(_) | Stage::Stepping(_)) {
+        // SAFETY: as of this function.
+        return unsafe { begin(alive, handle, stage, None, out) };
+    }
+    let call = Box::new(CallState::new(stage, None, &alive.runtime));
+    // SAFETY: the host gives a place to write to.
+    unsafe { out.write(Box::into_raw(call).cast()) };
+    PENDING
 }
 
 /// Goes on with a call that is not over at once.

@@ -40,10 +40,12 @@ impl Error {
     pub fn new(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { error: error.into(), place: Location::caller() }
     }
+}
 
-    /// Whether it was made of an `E`.
-    pub(crate) fn is<E: StdError + 'static>(&self) -> bool {
-        self.error.is::<E>()
+impl AsRef<dyn StdError + Send + Sync> for Error {
+    /// What it was made of.
+    fn as_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.error
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) unsafe fn keep(host: *const Host) -> bool {
     let fits = size >= size_of_table::<Host>();
     if fits {
         HOST.store(host.cast_mut(), Ordering::Release);
-    } else if size as usize > mem::offset_of!(Host, log) {
+    } else if size as usize >= mem::offset_of!(Host, log_level) {
         // SAFETY: the caller's promise, and these fields lie within its size.
         unsafe { complain(host) };
     }
@@ -75,6 +75,11 @@ pub(crate) fn guard(handle: Handle, body: impl FnOnce() -> Rc) -> Rc {
         mem::forget(payload);
         PANIC
     })
+}
+
+/// From here to the end of the guard the thread works for nobody: the call has its answer, and what panics now is none of its business.
+pub(crate) fn resign() {
+    CURRENT.set(0);
 }
 
 /// What a thread works for while it frees bytes for somebody: nobody, and no function of the host may be called.

@@ -42,6 +42,7 @@ mod link;
 pub mod log;
 mod manifest;
 pub mod metrics;
+mod named;
 mod outgoing;
 mod owner;
 mod piece;
@@ -64,7 +65,7 @@ pub use body::{Body, Closed, Sender};
 pub use call::BodyMode;
 pub use config::{Config, ConfigError};
 #[cfg(feature = "json")]
-pub use config::{config_schema, schema::ModuleConfig};
+pub use config::{config_schema, duration::DurationText, schema::ModuleConfig};
 pub use error::{Error, Result};
 #[cfg(feature = "json")]
 pub use extract::Settings;
@@ -86,14 +87,20 @@ pub use upgrade::{OnUpgraded, Upgrade, Upgraded};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::call::{BodyMode, Call, Handler};
+    pub use crate::config::check::buffered;
+    pub use crate::config::duration::duration;
     pub use crate::config::schema::{AppliesTo, Bound, Field, Keywords, Schema};
     pub use crate::entry::{Define, enter, table};
     pub use crate::extract::{Argument, refuse};
     #[cfg(feature = "json")]
     pub use crate::hook::check;
-    pub use crate::hook::{Check, create, erase, stop, stopped};
+    pub use crate::hook::{AsChained, AsError, AsLocal, AsShared, ErrorOf, unmade};
+    pub use crate::hook::{
+        Check, Unmade, create, erase, made_by, made_later_by, made_nothing, stop, stopped,
+    };
     pub use crate::instance::{Create, Stop};
     pub use crate::manifest::{ConfigSchema, Manifest, Notes};
+    pub use crate::named::{Handlers, IsHandler, NoAttribute, handler_of};
     pub use hotbay_abi as abi;
 }
 

@@ -17,23 +17,12 @@ use crate::link::Link;
 pub(crate) type State = Box<dyn Any + Send + Sync>;
 
 /// A request. Everything in it lives until the call is over, so an async handler may keep it over an `.await`.
-// Whoever makes one promises that the views are valid for `'a`.
+// Small, because it is handed on by value: to the handler, and into its future.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) path: &'a str,
-    pub(crate) query: Option<&'a str>,
-    pub(crate) authority: Option<&'a str>,
-    pub(crate) headers: &'a [Header],
-    pub(crate) params: &'a [Header],
-    pub(crate) body: &'a [u8],
-    /// `body` is all there is; otherwise it is read from the host.
-    pub(crate) whole: bool,
-    /// 10, 11 or 20.
-    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only `http` has a place for it"))]
-    pub(crate) http: u16,
-    /// What the client offers to leave HTTP for.
-    pub(crate) protocol: Option<&'a str>,
+    raw: &'a hotbay_abi::Request,
+    /// All there is; `None` if it is read from the host.
+    whole: Option<&'a [u8]>,
     /// The call that it belongs to; 0 in a test.
     pub(crate) call: Handle,
     /// What a reader or an upgrade needs; NULL if there is neither. The call holds it.
@@ -47,72 +36,79 @@ unsafe impl Send for Request<'_> {}
 unsafe impl Sync for Request<'_> {}
 
 impl<'a> Request<'a> {
-    /// Views over the host's request; `None` if its method, path, query or authority is not UTF-8, which no handler gets to see.
+    /// Views over the host's request.
     ///
     /// # Safety
-    /// `raw` and all that it points to must stay valid and unchanged for `'a`.
+    /// `raw` and all that it points to must stay valid and unchanged for `'a`, and be as the ABI promises: what it calls UTF-8 is.
     pub(crate) unsafe fn view(
         raw: &'a hotbay_abi::Request,
         call: Handle,
         link: *const Link,
         shared: &'a Shared,
-    ) -> Option<Self> {
-        // SAFETY: the caller's promise, for this and the next five views.
-        let text = |view: Str| unsafe { view.get::<'a>() }.map(text).transpose().ok();
-        Some(Self {
-            method: text(raw.method)??,
-            path: text(raw.path)??,
-            query: text(raw.query)?,
-            authority: text(raw.authority)?,
-            protocol: if raw.flags & REQ_UPGRADE_OK == 0 { None } else { text(raw.protocol)? },
-            whole: raw.flags & REQ_BODY_INLINE != 0,
-            http: raw.http,
-            call,
-            link,
-            // SAFETY: the caller's promise.
-            headers: unsafe { slice(raw.headers, raw.n_headers) },
-            // SAFETY: the caller's promise.
-            params: unsafe { slice(raw.params, raw.n_params) },
-            // SAFETY: the caller's promise.
-            body: unsafe { raw.body.get() }.unwrap_or_default(),
-            shared,
-        })
+    ) -> Self {
+        let inline = raw.flags & REQ_BODY_INLINE != 0;
+        // SAFETY: the caller's promise.
+        let whole = inline.then(|| unsafe { raw.body.get() }.unwrap_or_default());
+        Self { raw, whole, call, link, shared }
     }
 
     pub(crate) fn with_body(self, body: &'a [u8]) -> Self {
-        Self { body, whole: true, ..self }
+        Self { whole: Some(body), ..self }
+    }
+
+    /// The body, if it is all here.
+    pub(crate) fn whole(&self) -> Option<&'a [u8]> {
+        self.whole
+    }
+
+    /// 10, 11 or 20.
+    #[cfg(feature = "tower")]
+    pub(crate) fn http(&self) -> u16 {
+        self.raw.http
+    }
+
+    /// What the client offers to leave HTTP for.
+    pub(crate) fn protocol(&self) -> Option<&'a str> {
+        // SAFETY: the ABI promises UTF-8.
+        if self.raw.flags & REQ_UPGRADE_OK == 0 { None } else { unsafe { text(self.raw.protocol) } }
     }
 
     /// The method, in capitals as it was sent.
     pub fn method(&self) -> &'a str {
-        self.method
+        // SAFETY: the ABI promises UTF-8, and `view` was promised that it stays.
+        unsafe { text(self.raw.method) }.unwrap_or_default()
     }
 
     /// The path as it was sent, with its percent-encoding.
     pub fn path(&self) -> &'a str {
-        self.path
+        // SAFETY: as of `method`.
+        unsafe { text(self.raw.path) }.unwrap_or_default()
     }
 
     /// What follows the `?`, with its percent-encoding; `None` if there is no `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.query
+        // SAFETY: as of `method`.
+        unsafe { text(self.raw.query) }
     }
 
-    /// The host, and the port if there is one, that the client asked for.
+    /// The host, and the port if there is one, that the client asked for; `None` if it did not say, or what it said is not UTF-8.
     pub fn authority(&self) -> Option<&'a str> {
-        self.authority
+        // SAFETY: as of `method`; a header `Host` may have any bytes.
+        unsafe { self.raw.authority.get() }.and_then(|authority| str::from_utf8(authority).ok())
     }
 
     /// What the path has in the place of `{name}` or `{*name}`, with its percent-encoding.
     pub fn param(&self, name: &str) -> Option<&'a str> {
-        self.pairs(self.params)
+        self.params()
+            .iter()
+            .filter_map(pair)
             .find(|(have, _)| *have == name)
             .and_then(|(_, value)| str::from_utf8(value).ok())
     }
 
     /// All headers, names in lower case; values may be any bytes. Equal names are in the order sent.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.pairs(self.headers)
+        self.raw_headers().iter().filter_map(pair)
     }
 
     /// The first header of this name, if it is UTF-8; the case of `name` does not matter.
@@ -127,7 +123,7 @@ impl<'a> Request<'a> {
 
     /// The whole body; empty if there is none.
     pub fn body(&self) -> &'a [u8] {
-        self.body
+        self.whole.unwrap_or_default()
     }
 
     /// The module's state, as `create` made it.
@@ -157,13 +153,14 @@ impl<'a> Request<'a> {
         self.info(INFO_TRACEPARENT)
     }
 
-    #[cfg(feature = "extract")]
     pub(crate) fn params(&self) -> &'a [Header] {
-        self.params
+        // SAFETY: `view` was promised that these are valid.
+        unsafe { slice(self.raw.params, self.raw.n_params) }
     }
 
     pub(crate) fn raw_headers(&self) -> &'a [Header] {
-        self.headers
+        // SAFETY: as above.
+        unsafe { slice(self.raw.headers, self.raw.n_headers) }
     }
 
     fn info(&self, what: u32) -> Option<&'a str> {
@@ -172,10 +169,6 @@ impl<'a> Request<'a> {
         }
         // SAFETY: the host's view lives as long as the request's, which is `'a`.
         unsafe { host::info(self.call, what) }.and_then(|text| str::from_utf8(text).ok())
-    }
-
-    fn pairs(&self, list: &'a [Header]) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        list.iter().filter_map(pair)
     }
 }
 
@@ -187,13 +180,14 @@ pub(crate) fn pair<'a>(pair: &'a Header) -> Option<(&'a str, &'a [u8])> {
     Some((str::from_utf8(name).ok()?, value))
 }
 
-/// As `str::from_utf8`, and cheaper for what nearly every request is made of: short and plain.
-fn text(bytes: &[u8]) -> Result<&str, str::Utf8Error> {
-    if bytes.is_ascii() {
-        // SAFETY: ASCII is UTF-8.
-        return Ok(unsafe { str::from_utf8_unchecked(bytes) });
-    }
-    str::from_utf8(bytes)
+/// # Safety
+/// The view must be of UTF-8 that stays for `'a`.
+unsafe fn text<'a>(view: Str) -> Option<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { view.get() }?;
+    debug_assert!(str::from_utf8(bytes).is_ok(), "the host gave {bytes:?} where the ABI promises UTF-8");
+    // SAFETY: as above.
+    Some(unsafe { str::from_utf8_unchecked(bytes) })
 }
 
 /// # Safety
@@ -208,15 +202,14 @@ unsafe fn slice<'a, T>(first: *const T, count: u32) -> &'a [T] {
 
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, path, query, body, .. } = self;
         let headers: Vec<_> =
             self.headers().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
         f.debug_struct("Request")
-            .field("method", method)
-            .field("path", path)
-            .field("query", query)
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("query", &self.query())
             .field("headers", &headers)
-            .field("body_bytes", &body.len())
+            .field("body_bytes", &self.body().len())
             .finish_non_exhaustive()
     }
 }

@@ -51,13 +51,19 @@ pub enum BodyError {
 impl RequestBody {
     /// The body of a request. Take it once: two readers of one body each get a part of it.
     pub fn of(request: &Request<'_>) -> Self {
-        if request.whole {
-            return Self::whole(Bytes::copy_from_slice(request.body));
+        if let Some(body) = request.whole() {
+            return Self::whole(Bytes::copy_from_slice(body));
         }
         // SAFETY: the request's call holds the link, and the request lives no longer than the call.
         let from = unsafe { Link::of(request.link) }.map_or(From::Over(None), From::Host);
         let declared = request.header("content-length").and_then(|length| length.parse().ok());
         Self { from, run: 0, left: declared }
+    }
+
+    /// One that has ended.
+    #[cfg(feature = "tower")]
+    pub(crate) const fn none() -> Self {
+        Self { from: From::Over(None), run: 0, left: None }
     }
 
     /// A body that is there; for tests.

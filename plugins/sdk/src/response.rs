@@ -94,7 +94,9 @@ impl Response {
     /// If it is a stream: nobody has its bytes yet.
     #[allow(clippy::panic, reason = "a test's mistake")]
     pub fn body(&self) -> &[u8] {
-        self.body.bytes().unwrap_or_else(|| panic!("the answer's body is a stream; take it with into_body"))
+        self.body
+            .bytes()
+            .unwrap_or_else(|| panic!("the answer's body is a stream; read it with test::collect"))
     }
 
     /// The body alone; for tests of a stream.

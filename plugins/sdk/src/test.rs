@@ -18,7 +18,7 @@
 use std::any::Any;
 use std::net::SocketAddr;
 
-use hotbay_abi::{Header, INFO_PEER, INFO_REQUEST_ID, INFO_TRACEPARENT, Str};
+use hotbay_abi::{Header, INFO_PEER, INFO_REQUEST_ID, INFO_TRACEPARENT, REQ_BODY_INLINE, Str};
 
 use crate::Request;
 use crate::instance::Shared;
@@ -28,7 +28,7 @@ mod call;
 mod wait;
 
 pub use call::{Callable, call};
-pub use wait::{block_on, poll_once};
+pub use wait::{block_on, collect, poll_once};
 
 /// A request that a test makes up.
 pub struct TestRequest {
@@ -40,6 +40,8 @@ pub struct TestRequest {
     params: Pairs,
     body: Vec<u8>,
     shared: Shared,
+    /// The host's kind of view over the rest. What it points to is on the heap, and stays where it is when this moves.
+    raw: hotbay_abi::Request,
 }
 
 /// Pairs of bytes, and the host's kind of view over them.
@@ -72,7 +74,9 @@ pub fn request(method: &str, target: &str) -> TestRequest {
         params: Pairs::default(),
         body: Vec::new(),
         shared: Shared::new(Box::new(()), None),
+        raw: hotbay_abi::Request::EMPTY,
     }
+    .viewed()
 }
 
 /// A POST to `target`, a path and perhaps a query.
@@ -85,21 +89,21 @@ impl TestRequest {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push(name.to_ascii_lowercase().into(), value.as_ref().to_vec());
-        self
+        self.viewed()
     }
 
     /// What the path has in the place of `{name}`; nothing is matched here.
     #[must_use]
     pub fn param(mut self, name: &str, value: &str) -> Self {
         self.params.push(name.into(), value.into());
-        self
+        self.viewed()
     }
 
     /// The body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
-        self
+        self.viewed()
     }
 
     /// JSON as the body, with its content type.
@@ -119,7 +123,7 @@ impl TestRequest {
     #[must_use]
     pub fn authority(mut self, authority: &str) -> Self {
         self.authority = Some(authority.to_owned());
-        self
+        self.viewed()
     }
 
     /// The module's state, as `create` would make it.
@@ -159,21 +163,28 @@ impl TestRequest {
 
     /// The request, as a handler gets it.
     pub fn view(&self) -> Request<'_> {
-        Request {
-            method: &self.method,
-            path: &self.path,
-            query: self.query.as_deref(),
-            authority: self.authority.as_deref(),
-            headers: &self.headers.views,
-            params: &self.params.views,
-            body: &self.body,
-            whole: true,
-            http: 11,
-            protocol: None,
-            call: 0,
-            link: NO_LINK,
-            shared: &self.shared,
-        }
+        // SAFETY: what the views point to is owned, and cannot change while it is borrowed; its texts were `str`s.
+        unsafe { Request::view(&self.raw, 0, NO_LINK, &self.shared) }
+    }
+
+    /// With the host's kind of view over what it says now.
+    fn viewed(mut self) -> Self {
+        let text = |text: &str| Str::new(text.as_bytes());
+        let optional = |known: &Option<String>| known.as_deref().map_or(Str::ABSENT, text);
+        self.raw = hotbay_abi::Request {
+            flags: REQ_BODY_INLINE,
+            n_headers: self.headers.count(),
+            n_params: self.params.count(),
+            method: text(&self.method),
+            authority: optional(&self.authority),
+            path: text(&self.path),
+            query: optional(&self.query),
+            body: Str::new(&self.body),
+            headers: self.headers.first(),
+            params: self.params.first(),
+            ..hotbay_abi::Request::EMPTY
+        };
+        self
     }
 }
 
@@ -181,6 +192,15 @@ impl Pairs {
     fn push(&mut self, name: Vec<u8>, value: Vec<u8>) {
         self.views.push(Header { name: Str::new(&name), value: Str::new(&value) });
         self.bytes.push((name, value));
+    }
+
+    /// NULL if there are none, as hosts give it.
+    fn first(&self) -> *const Header {
+        if self.views.is_empty() { std::ptr::null() } else { self.views.as_ptr() }
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.views.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -200,6 +220,7 @@ mod tests {
         assert_eq!((view.param("id"), view.param("other")), (Some("7"), None));
         assert_eq!((view.body(), *view.state::<u8>()), (&b"hi"[..], 5));
         assert_eq!(get("/").view().query(), None);
+        assert!(get("/").raw.headers.is_null() && get("/").raw.params.is_null(), "as hosts have it");
     }
 
     #[test]

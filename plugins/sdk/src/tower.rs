@@ -21,8 +21,9 @@
 //! - `config`: the type whose JSON Schema goes into the manifest.
 //! - `connect_info`: every request carries a [`Peer`](crate::Peer) among its extensions, and with the feature `axum` also `ConnectInfo<SocketAddr>`. Behind a proxy that is the proxy.
 //!
-//! With the feature `ws`, a request of HTTP/1.1 that offers an upgrade carries hyper's `OnUpgrade`, and so axum's `WebSocketUpgrade` works. Without it, or
-//! outside of a service, there is [`Upgrade`](crate::Upgrade).
+//! With the feature `ws`, a request that offers an upgrade carries hyper's `OnUpgrade`, and so axum's `WebSocketUpgrade` works: by HTTP/1.1, and by HTTP/2,
+//! where the method is CONNECT (route it with `any`) and hyper's `Protocol` is there, too. Without it, or outside of a service, there is
+//! [`Upgrade`](crate::Upgrade).
 //!
 //! An answer that fails, be it the service's error or its body's, is a 500 before the head was sent, and afterwards cuts the connection.
 //!
@@ -104,26 +105,32 @@ macro_rules! service {
                 config: $crate::Config,
             ) -> ::core::result::Result<
                 impl ::core::marker::Send + ::core::marker::Sync + 'static,
-                impl ::core::fmt::Display + 'static,
+                $crate::__private::Unmade,
             > {
+                #[allow(unused_imports)]
+                use $crate::__private::{AsChained as _, AsError as _, AsLocal as _, AsShared as _};
                 #[allow(unused_mut, unused_assignments, reason = "what is not said is false")]
                 let mut connect_info = false;
                 $(connect_info = $peer;)?
-                $crate::tower::create($app, config, $crate::tower::Options { at: $at, connect_info }).await
+                let options = $crate::tower::Options { at: $at, connect_info };
+                $crate::tower::create($app, config, options).await.map_err(|error| {
+                    // As `module!` does, where the type of the error is known.
+                    let cause = (&&&&$crate::__private::ErrorOf::at(&error)).cause();
+                    $crate::__private::unmade(&error, cause)
+                })
             }
 
             $crate::module! { handlers: [$($name),+], $(config: $config,)? create: async __hotbay_create }
         };
     };
     (@handlers $app:expr, root: $root:expr, $(slash: $slash:expr,)? rest: $rest:expr) => {
-        #[allow(non_upper_case_globals)]
-        const __hotbay_handler_root: $crate::__private::Handler = $crate::tower::handler(&$app, "root", $root);
-        $(
-            #[allow(non_upper_case_globals)]
-            const __hotbay_handler_slash: $crate::__private::Handler =
-                $crate::tower::handler(&$app, "slash", $slash);
-        )?
-        #[allow(non_upper_case_globals)]
-        const __hotbay_handler_rest: $crate::__private::Handler = $crate::tower::handler(&$app, "rest", $rest);
+        $crate::service!(@handler $app, root, __hotbay_handler_root, $root);
+        $($crate::service!(@handler $app, slash, __hotbay_handler_slash, $slash);)?
+        $crate::service!(@handler $app, rest, __hotbay_handler_rest, $rest);
+    };
+    (@handler $app:expr, $name:ident, $beside:ident, $path:expr) => {
+        // What `module!` is told; nobody calls it.
+        fn $name() {}
+        $crate::__handler! { $beside = $crate::tower::handler(&$app, ::core::stringify!($name), $path) }
     };
 }

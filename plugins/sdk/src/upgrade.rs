@@ -56,7 +56,7 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl Upgrade {
     /// The offer that a request makes; `None` if it makes none.
     pub fn of(request: &Request<'_>) -> Option<Self> {
-        let protocol = request.protocol?.to_owned();
+        let protocol = request.protocol()?.to_owned();
         // SAFETY: the request's call holds the link, and the request lives no longer than the call.
         Some(Self { link: unsafe { Link::of(request.link) }?, protocol })
     }

@@ -77,6 +77,15 @@ static hb_rc usual_start(void *instance, hb_h call, const hb_request *request, v
   (void)instance, (void)request, (void)state;
   return say(call, "answered\n");
 }
+/* Before any case's: what must be understood is refused. */
+__attribute__((unused)) static hb_rc (*start_of_the_case)(void *, hb_h, const hb_request *, void **);
+__attribute__((unused)) static hb_rc checked_start(void *instance, hb_h call, const hb_request *request, void **state) {
+  if (request->flags >> 16) {
+    host->fail(call, HB_STR("the host asks for what this module does not know"));
+    return HB_UNSUPPORTED;
+  }
+  return start_of_the_case(instance, call, request, state);
+}
 static hb_rc usual_poll(void *state, hb_h call) {
   (void)state, (void)call;
   return HB_ERR;
@@ -86,6 +95,7 @@ static void usual_drop(void *state, int32_t why) { (void)state, (void)why; }
 #define OR(given, usual) ((given) ? (given) : (usual))
 
 __attribute__((unused)) static hb_module usual_table(const struct behaviour *what) {
+  start_of_the_case = OR(what->start, usual_start);
   const hb_module table = {
       .size = sizeof table,
       .abi_minor = HB_ABI_MINOR,
@@ -95,7 +105,7 @@ __attribute__((unused)) static hb_module usual_table(const struct behaviour *wha
       .poll_instance = OR(what->poll_instance, usual_instance),
       .stop = OR(what->stop, usual_instance),
       .destroy = OR(what->destroy, usual_destroy),
-      .start = OR(what->start, usual_start),
+      .start = checked_start,
       .poll = OR(what->poll, usual_poll),
       .drop = OR(what->drop, usual_drop),
   };

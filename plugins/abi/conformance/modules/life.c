@@ -16,6 +16,33 @@ static hb_rc create_failed(const hb_config *config, hb_h self, void **instance) 
 }
 BEHAVIOUR create_fails = {.create = create_failed};
 
+static hb_rc create_panicked(const hb_config *config, hb_h self, void **instance) {
+  (void)config, (void)instance;
+  host->fail(self, HB_STR("the words of create_panics"));
+  return HB_PANIC;
+}
+BEHAVIOUR create_panics = {.create = create_panicked};
+static hb_rc create_unknown(const hb_config *config, hb_h self, void **instance) {
+  (void)config, (void)self;
+  *instance = NULL;
+  return 77;
+}
+BEHAVIOUR create_answers_nonsense = {.create = create_unknown};
+
+/* What is pending exists, so it is destroyed when it fails; and not stopped. */
+static hb_rc create_wakes(const hb_config *config, hb_h self, void **instance) {
+  (void)config;
+  *instance = malloc(1);
+  host->wake(self);
+  return *instance ? HB_PENDING : HB_ERR;
+}
+static hb_rc poll_fails(void *instance, hb_h self) {
+  (void)instance;
+  host->fail(self, HB_STR("the words of create_fails_later"));
+  return HB_ERR;
+}
+BEHAVIOUR create_fails_later = {.create = create_wakes, .poll_instance = poll_fails, .destroy = free};
+
 static hb_rc pending_instance(void *instance, hb_h self) {
   (void)instance, (void)self;
   return HB_PENDING;
@@ -35,6 +62,14 @@ static hb_rc create_hanging(const hb_config *config, hb_h self, void **instance)
   return HB_ERR;
 }
 BEHAVIOUR create_hangs = {.create = create_hanging};
+
+static hb_rc stop_hanging(void *instance, hb_h self) {
+  (void)instance, (void)self;
+  while (pause() != 0)
+    continue;
+  return HB_ERR;
+}
+BEHAVIOUR stop_hangs = {.stop = stop_hanging};
 
 /* Its state is the image's: a second instance finds it taken, and after destroy it stays so. */
 static int instances;

@@ -45,6 +45,14 @@ static hb_rc start_fails(void *instance, hb_h call, const hb_request *request, v
 }
 BEHAVIOUR fails_with_words = {.start = start_fails};
 
+/* As an SDK does whose language has panics. */
+static hb_rc start_panics(void *instance, hb_h call, const hb_request *request, void **state) {
+  (void)instance, (void)request, (void)state;
+  host->fail(call, HB_STR("the words of panics"));
+  return HB_PANIC;
+}
+BEHAVIOUR panics = {.start = start_panics};
+
 static hb_rc start_aborts(void *instance, hb_h call, const hb_request *request, void **state) {
   (void)instance, (void)request, (void)state;
   return host->abort(call) < 0 ? HB_GONE : HB_READY;
@@ -73,6 +81,14 @@ static hb_rc start_info(void *instance, hb_h call, const hb_request *request, vo
   return say(call, text);
 }
 BEHAVIOUR info = {.start = start_info};
+
+/* There is no array where nothing is in it. */
+static hb_rc start_looks_for_null(void *instance, hb_h call, const hb_request *request, void **state) {
+  (void)instance, (void)state;
+  const int agree = !request->n_headers == !request->headers && !request->n_params == !request->params;
+  return say(call, !agree ? "a count and its pointer differ\n" : request->params ? "parameters\n" : "no parameters\n");
+}
+BEHAVIOUR looks_for_null = {.start = start_looks_for_null};
 
 static hb_rc start_metrics(void *instance, hb_h call, const hb_request *request, void **state) {
   (void)instance, (void)request, (void)state;
@@ -343,6 +359,23 @@ STREAM(streams_trailers, WITH_TRAILERS, 4);
 STREAM(streams_length, LENGTH, 4);
 STREAM(aborts_in_mid_stream, ABORTS, 4);
 
+/* It begins well. */
+static hb_rc start_panics_later(void *instance, hb_h call, const hb_request *request, void **state) {
+  (void)instance, (void)request;
+  const hb_rc rc = begin(call, "head\n", 0, NULL, 0);
+  if (rc != HB_READY)
+    return rc == HB_EOF ? HB_READY : rc;
+  *state = NULL;
+  host->wake(call);
+  return HB_PENDING;
+}
+static hb_rc poll_panics(void *state, hb_h call) {
+  (void)state;
+  host->fail(call, HB_STR("the words of panics_in_mid_stream"));
+  return HB_PANIC;
+}
+BEHAVIOUR panics_in_mid_stream = {.start = start_panics_later, .poll = poll_panics};
+
 /* --- leaves HTTP --- */
 
 struct echoing {
@@ -442,6 +475,19 @@ static hb_rc stop_pending(void *instance, hb_h self) {
 }
 BEHAVIOUR stop_takes_polls = {.create = create_pending, .poll_instance = poll_thrice, .stop = stop_pending, .destroy = free};
 
+/* Whatever stop answers, destroy follows: what stop would have freed is freed there. */
+static hb_rc create_holds(const hb_config *config, hb_h self, void **instance) {
+  (void)config, (void)self;
+  *instance = malloc(1);
+  return *instance ? HB_READY : HB_ERR;
+}
+static hb_rc stop_panicked(void *instance, hb_h self) {
+  (void)instance;
+  host->fail(self, HB_STR("the words of stop_panics"));
+  return HB_PANIC;
+}
+BEHAVIOUR stop_panics = {.create = create_holds, .stop = stop_panicked, .destroy = free};
+
 /* A thread of the instance's own, which ends in stop. */
 struct served {
   pthread_t thread;
@@ -529,5 +575,16 @@ static const hb_module *entry_newer(void) {
   return &table.known;
 }
 BEHAVIOUR newer_table = {.entry = entry_newer};
+
+/* As a module that was built with a later header sees its host: there may be more behind what every host has, or not. */
+struct later_host {
+  hb_host known;
+  hb_rc (*later)(hb_h call);
+};
+static hb_rc start_looks_first(void *instance, hb_h call, const hb_request *request, void **state) {
+  (void)instance, (void)request, (void)state;
+  return say(call, host->size < sizeof(struct later_host) ? "with less\n" : "with all\n");
+}
+BEHAVIOUR runs_with_less = {.start = start_looks_first};
 
 ENTRY

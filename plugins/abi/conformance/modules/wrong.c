@@ -280,6 +280,17 @@ static hb_rc start_goes_beyond(void *instance, hb_h call, const hb_request *requ
 }
 BEHAVIOUR stream_beyond_its_length = {.start = start_goes_beyond};
 
+/* --- looks at no flag --- */
+
+static const hb_module *entry_ignores_flags(void) {
+  static hb_module table;
+  static const struct behaviour usual = {0};
+  table = usual_table(&usual);
+  table.start = usual_start;
+  return &table;
+}
+BEHAVIOUR ignores_what_must_be_understood = {.entry = entry_ignores_flags};
+
 /* --- takes the process or the thread --- */
 
 static hb_rc start_hangs(void *instance, hb_h call, const hb_request *request, void **state) {

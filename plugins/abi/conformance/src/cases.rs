@@ -1,6 +1,6 @@
 //! The C modules of `modules/`: which there are, what is wrong with each, and how they are built.
 //!
-//! Owns the list, and the compiler's call. What a real host makes of each is tested where there is one.
+//! Owns the list, and the compiler's calls. What a real host makes of each is tested where there is one.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use crate::Rule;
 
 /// Where the header and the sources are: as this crate was built.
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
+/// `address` or `thread`: the modules are instrumented as the host is that loads them. scripts/sanitize sets it; the host brings the sanitizer's runtime.
+const SANITIZER: &str = "HOTBAY_SANITIZER";
 
 /// A C module.
 #[derive(Clone, Copy, Debug)]
@@ -64,9 +66,12 @@ pub static ALL: &[Case] = &[
     right("owned_body"),
     right("no_content"),
     case("right.c", "fails_with_words", Odd(Rule::Succeeds)),
+    case("right.c", "panics", Odd(Rule::Succeeds)),
+    case("right.c", "panics_in_mid_stream", Odd(Rule::Succeeds)),
     right("aborts"),
     right("logs"),
     right("info"),
+    right("looks_for_null"),
     right("metrics"),
     right("wakes"),
     right("responds_from_a_thread"),
@@ -85,15 +90,18 @@ pub static ALL: &[Case] = &[
     right("keeps_config"),
     right("create_takes_polls"),
     right("stop_takes_polls"),
+    case("right.c", "stop_panics", Odd(Rule::Stop)),
     right("own_thread"),
     right("older_table"),
     right("newer_table"),
+    right("runs_with_less"),
     breaks("responds_twice", Rule::OneAnswer),
     breaks("ready_without_answer", Rule::Complete),
     breaks("ready_with_unfinished_stream", Rule::Complete),
     breaks("never_woken", Rule::Wake),
     breaks("unknown_code", Rule::Codes),
     breaks("unknown_code_from_poll", Rule::Codes),
+    breaks("ignores_what_must_be_understood", Rule::Flags),
     breaks("trusts_wakes", Rule::Complete),
     case("wrong.c", "responds_in_drop", Odd(Rule::AfterDrop)),
     breaks("foreign_handle", Rule::Handles),
@@ -127,9 +135,13 @@ pub static ALL: &[Case] = &[
     breaks("exits", Rule::Crash),
     lives("create_denies", Rule::Create),
     lives("create_fails", Rule::Create),
+    lives("create_panics", Rule::Create),
+    lives("create_answers_nonsense", Rule::Create),
+    lives("create_fails_later", Rule::Create),
     lives("create_never_ready", Rule::Wake),
     lives("stop_never_ready", Rule::Stop),
     lives("create_hangs", Rule::Returns),
+    lives("stop_hangs", Rule::Returns),
     lives("one_instance_ever", Rule::Create),
     lives("one_instance_at_a_time", Rule::Create),
     lives("shares_its_config", Rule::Instances),
@@ -162,15 +174,46 @@ impl Case {
     /// When there is no C compiler, or it refuses; its words are in the error.
     pub fn build(&self, folder: &Path) -> io::Result<PathBuf> {
         let file = folder.join(format!("{}.so", self.name));
-        let mut compiler = Command::new("cc");
-        compiler.args(["-std=c11", "-O1", "-g0", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]);
-        compiler.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wl,-z,defs,-z,now,-s,--gc-sections"]);
-        compiler.arg(format!("-I{HERE}/../include")).arg(format!("-DCASE={}", self.name));
-        compiler.args(self.flags).arg("-o").arg(&file).arg(Path::new(HERE).join("modules").join(self.source));
-        let output = compiler.output()?;
-        if output.status.success() {
-            return Ok(file);
+        match std::env::var(SANITIZER).as_deref() {
+            Err(_) => {
+                let mut compiler = self.compiler("cc");
+                compiler.args(["-O1", "-g0", "-shared", "-Wl,-z,defs,-z,now,-s,--gc-sections"]);
+                run(compiler.arg("-o").arg(&file))?;
+            }
+            Ok(sanitizer) => self.build_instrumented(sanitizer, &file)?,
         }
-        Err(io::Error::other(format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr))))
+        Ok(file)
     }
+
+    /// In two steps: a linker that knows of a sanitizer would want a runtime of its own, and there must be one in a process.
+    fn build_instrumented(&self, sanitizer: &str, file: &Path) -> io::Result<()> {
+        let checks = match sanitizer {
+            "address" => "-fsanitize=address,undefined",
+            "thread" => "-fsanitize=thread",
+            other => return Err(io::Error::other(format!("{SANITIZER} is {other:?}: address or thread"))),
+        };
+        let object = file.with_extension("o");
+        let mut compiler = self.compiler("clang");
+        compiler.args(["-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-c", checks]);
+        run(compiler.arg("-o").arg(&object))?;
+        run(Command::new("clang").args(["-shared", "-pthread", "-Wl,-z,now", "-o"]).arg(file).arg(&object))
+    }
+
+    /// A call of this compiler for the source, as strict as it can be.
+    fn compiler(&self, name: &str) -> Command {
+        let mut compiler = Command::new(name);
+        compiler.args(["-std=c11", "-fPIC", "-fvisibility=hidden", "-pthread"]);
+        compiler.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+        compiler.arg(format!("-I{HERE}/../include")).arg(format!("-DCASE={}", self.name));
+        compiler.args(self.flags).arg(Path::new(HERE).join("modules").join(self.source));
+        compiler
+    }
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))))
 }

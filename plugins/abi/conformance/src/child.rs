@@ -69,6 +69,8 @@ pub fn run(task: &Task) -> anyhow::Result<()> {
 fn prepare_and_play(task: &Task) -> anyhow::Result<()> {
     arena::reserve().context("failed to reserve memory")?;
     crash::install();
+    // With the first thread that anybody makes, a sanitizer's runtime makes one of its own: before the module's are counted.
+    thread::spawn(|| {}).join().map_err(|_| anyhow::anyhow!("failed to end a thread"))?;
     let scenario = Scenario::named(&task.scenario).context("there is no such scenario")?;
     let bytes = std::fs::read(&task.file).context("failed to read the module")?;
     let facts = ModuleFacts::read(&bytes).context("the module is not one")?;

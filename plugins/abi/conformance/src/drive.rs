@@ -72,12 +72,19 @@ impl Instance<'_> {
         let Ok(frame) = Frame::new(shape) else { return Said::default() };
         let handle = host::open_call(*shape.script, frame.views);
         let (rc, state) = module.start(self.theirs, handle, frame.request);
+        let refuses = shape.script.demands && rc == abi::UNSUPPORTED;
+        if shape.script.demands && !refuses {
+            let words = format!("start answered {rc} to a request with an unknown flag of the high half");
+            report::broken(Rule::Flags, &words);
+        }
         if rc == PENDING {
             let why = self.polls(handle, state, shape);
             host::kill(handle);
             module.drop(state, why);
         } else {
-            judge("start", rc, handle);
+            if !refuses {
+                judge("start", rc, handle);
+            }
             host::kill(handle);
         }
         let _gone = frame.room.seal();

@@ -19,6 +19,7 @@ pub mod child;
 mod crash;
 mod drive;
 mod host;
+pub mod kit;
 mod module;
 mod report;
 mod request;

@@ -75,7 +75,7 @@ impl Frame {
         };
         let inline = script.body.is_none();
         let request = Request {
-            size: abi::size_of_table::<Request>() + if script.newer { NEWS.len() as u32 } else { 0 },
+            size: size_of_struct::<Request>(script.newer),
             flags: flags(script),
             handler: index,
             http: if script.bare { 10 } else { 11 },
@@ -89,8 +89,8 @@ impl Frame {
             query,
             body: if inline { sent } else { Str::ABSENT },
             protocol: if script.upgrade { text("websocket") } else { Str::ABSENT },
-            headers: room.put(&headers),
-            params: room.put(&params),
+            headers: put_or_null(&mut room, &headers),
+            params: put_or_null(&mut room, &params),
             content_length: if inline { sent.len as i64 } else { -1 },
             deadline_ns: 0,
             request_id: [1, 2],
@@ -107,7 +107,9 @@ fn flags(script: &Script) -> u32 {
     let upgrade = if script.upgrade { abi::REQ_UPGRADE_OK } else { 0 };
     // Of the low half: to be ignored by who does not know it.
     let newer = if script.newer { 0x8000 } else { 0 };
-    inline | upgrade | newer
+    // Of the high half: not to be ignored.
+    let demands = if script.demands { 1 << 31 } else { 0 };
+    inline | upgrade | newer | demands
 }
 
 fn method<'a>(handler: &'a Handler, script: &Script) -> &'a str {
@@ -158,27 +160,37 @@ fn split(target: Str, path: usize) -> (Str, Str) {
     (Str { ptr: target.ptr, len: path }, query)
 }
 
-/// What a newer host has behind the request is there, whether its size says so or not.
-fn put_with_news(room: &mut Room, request: Request) -> *const Request {
+/// As the header has it: NULL if there are none.
+fn put_or_null(room: &mut Room, headers: &[Header]) -> *const Header {
+    if headers.is_empty() { std::ptr::null() } else { room.put(headers) }
+}
+
+/// What a newer host has behind a struct is there, whether its size says so or not.
+fn put_with_news<T>(room: &mut Room, known: T) -> *const T {
     #[repr(C)]
-    struct Newer {
-        request: Request,
+    struct Newer<T> {
+        known: T,
         news: [u8; NEWS.len()],
     }
-    room.put_one(Newer { request, news: NEWS }).cast()
+    room.put_one(Newer { known, news: NEWS }).cast()
+}
+
+/// The size of a struct, as this host or a newer one has it.
+fn size_of_struct<T>(newer: bool) -> u32 {
+    abi::size_of_table::<T>() + if newer { NEWS.len() as u32 } else { 0 }
 }
 
 /// A config on its pages.
 pub(crate) fn config(name: &str, json: &str, newer: bool) -> io::Result<(Room, *const Config)> {
     let mut room = Room::new(What::Views, 4096 + json.len())?;
     let config = Config {
-        size: abi::size_of_table::<Config>(),
+        size: size_of_struct::<Config>(newer),
         flags: if newer { 0x8000 } else { 0 },
         name: room.text(name.as_bytes()),
         config_json: room.text(json.as_bytes()),
         digest: room.text(format!("sha256:{}", "0".repeat(64)).as_bytes()),
     };
-    let pointer = room.put_one(config);
+    let pointer = put_with_news(&mut room, config);
     room.freeze()?;
     Ok((room, pointer))
 }

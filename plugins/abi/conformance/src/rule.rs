@@ -39,6 +39,7 @@ rules! {
     Threads = "threads": "the entry makes no thread, and none is left after stop and destroy",
     Returns = "returns": "no function keeps its thread",
     Codes = "codes": "start and poll answer READY, PENDING or a negative value",
+    Flags = "flags": "a flag that must be understood, and is not known, is refused",
     Wake = "wake": "what is pending is woken",
     OneAnswer = "one-answer": "a call is answered once",
     Complete = "complete": "READY only when the answer is complete",

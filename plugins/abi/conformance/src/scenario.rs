@@ -49,6 +49,8 @@ pub(crate) struct Script {
     pub upgrade: bool,
     /// Longer tables, and flags that nobody knows yet.
     pub newer: bool,
+    /// The request has a flag that nobody knows yet, and that must be understood.
+    pub demands: bool,
 }
 
 /// What one `read` answers.
@@ -83,13 +85,14 @@ const USUAL: Script = Script {
     abandon: None,
     upgrade: false,
     newer: false,
+    demands: false,
 };
 
 const fn calls(name: &'static str, about: &'static str, script: Script) -> Scenario {
     Scenario { name, about, plan: Plan::Calls, script }
 }
 
-static ALL: [Scenario; 19] = [
+static ALL: [Scenario; 20] = [
     Scenario {
         name: "life",
         about: "instances are made and destroyed: one, two at once, and one more; nobody calls them",
@@ -143,6 +146,11 @@ static ALL: [Scenario; 19] = [
         "newer",
         "a host with longer tables and flags that nobody knows yet",
         Script { newer: true, ..USUAL },
+    ),
+    calls(
+        "demands",
+        "a request with a flag that nobody knows yet, and that must be understood",
+        Script { demands: true, ..USUAL },
     ),
     Scenario {
         name: "beside",

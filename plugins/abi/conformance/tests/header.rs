@@ -48,20 +48,38 @@ const STRICT: [&str; 11] = [
 
 /// Builds the module, and reads it as a host does.
 fn built(compiler: &str, flags: &[&str], name: &str) -> ModuleFacts {
+    built_in_steps(compiler, flags, &[], name)
+}
+
+/// As [`built`]; the linker does not see these flags.
+fn built_in_two_steps(compiler: &str, flags: &[&str], name: &str) -> ModuleFacts {
+    built_in_steps(compiler, &[], flags, name)
+}
+
+fn built_in_steps(compiler: &str, flags: &[&str], compile_only: &[&str], name: &str) -> ModuleFacts {
     let folder = tempfile::tempdir().unwrap();
     let extension = if compiler.ends_with("++") { "cc" } else { "c" };
-    let (source, file) = (folder.path().join(format!("m.{extension}")), folder.path().join("m.so"));
+    let [source, object, file] =
+        [extension, "o", "so"].map(|extension| folder.path().join(format!("m.{extension}")));
     std::fs::write(&source, SOURCE.replace("NAME", name)).unwrap();
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../include");
-    let mut command = Command::new(compiler);
-    command.args(STRICT).args(flags).args(["-shared", "-Wl,--gc-sections,-s", "-I"]);
-    command.arg(include).arg("-o").arg(&file).arg(&source);
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{compiler} must be installed (`make deps`): {error}"));
-    assert!(output.status.success(), "{compiler} {flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut compile = Command::new(compiler);
+    // The linker's flags are among them.
+    compile.args(STRICT).args(flags).arg("-Wno-unused-command-line-argument");
+    compile.args(compile_only).arg("-I").arg(include);
+    run(compile.arg("-c").arg("-o").arg(&object).arg(&source));
+    let mut link = Command::new(compiler);
+    link.args(STRICT).args(flags).args(["-shared", "-Wl,--gc-sections,-s"]);
+    run(link.arg("-o").arg(&file).arg(&object));
     ModuleFacts::read(&std::fs::read(file).unwrap())
         .unwrap_or_else(|error| panic!("{compiler} {flags:?}: {error}"))
+}
+
+fn run(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} must be installed (`make deps`): {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn is_whole(compiler: &str, flags: &[&str], arch: &str) {
@@ -92,6 +110,15 @@ fn clang_keeps_the_notes() {
     is_whole("clang", &["-std=c11", "-O2", "-fuse-ld=lld"], arch);
     is_whole("clang", &["-std=c11", "-O2", "-flto", "-fuse-ld=lld"], arch);
     is_whole("clang++", &["-std=c++17", "-O2"], arch);
+}
+
+#[test]
+fn an_address_sanitizer_does_not_pad_them() {
+    for compiler in ["gcc", "clang", "clang++"] {
+        // Compiled so and linked by hand: a host that is built so brings the sanitizer's runtime.
+        let facts = built_in_two_steps(compiler, &["-fsanitize=address"], "padded");
+        assert_eq!(facts.manifest.name.as_str(), "padded", "{compiler}");
+    }
 }
 
 #[test]

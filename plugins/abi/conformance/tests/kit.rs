@@ -4,12 +4,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 
 use hotbay_conformance::cases::{self, Case, Wrong};
-use hotbay_conformance::{Options, Report, Rule, check};
+use hotbay_conformance::{Options, Report, Rule, check, kit};
 use hotbay_e2e::modules;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hotbay-conformance");
@@ -18,47 +16,11 @@ fn checked(file: &Path, options: &Options) -> Report {
     check(PROGRAM.as_ref(), file, options).unwrap()
 }
 
-/// What is wrong with what is said of a case.
-fn misjudged(case: &Case, folder: &Path) -> Option<String> {
-    let file = case.build(folder).unwrap();
-    let wrong = matches!(case.wrong, Wrong::Breaks(_));
-    // What hangs is waited for in vain, so not long; where nothing should hang, a busy machine has its time.
-    let seconds = if wrong { 1 } else { 30 };
-    let options = Options {
-        patience: Duration::from_secs(seconds),
-        deadline: Duration::from_secs(8 * seconds),
-        first_only: wrong,
-        other_config: Some(r#"{"other": true}"#.to_owned()),
-        ..Options::default()
-    };
-    let report = checked(&file, &options);
-    let (broken, remarked) = (report.broken(), report.remarked());
-    let as_expected = match case.wrong {
-        // A thread that answers cannot help being late when the call is dropped.
-        Wrong::Nothing => broken.is_empty() && remarked.iter().all(|rule| *rule == Rule::AfterDrop),
-        Wrong::Breaks(rule) => broken == [rule],
-        Wrong::Odd(rule) => broken.is_empty() && remarked.contains(&rule),
-    };
-    (!as_expected).then(|| format!("{}: {:?}\n{report}", case.name, case.wrong))
-}
-
 #[test]
 fn every_case_is_judged_by_the_rule_that_it_is_about() {
-    let folder = tempfile::tempdir().unwrap();
-    let left = Mutex::new(cases::ALL.iter());
-    let all = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let Some(case) = left.lock().unwrap().next() else { return };
-                    all.lock().unwrap().extend(misjudged(case, folder.path()));
-                }
-            });
-        }
-    });
-    let all = all.into_inner().unwrap();
-    assert!(all.is_empty(), "{}", all.join("\n\n"));
+    let (wrong, all) = kit::misjudged(PROGRAM.as_ref(), |_| true).unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_eq!(all, cases::ALL.len());
 }
 
 #[test]
@@ -113,4 +75,13 @@ fn the_command_says_what_is_wrong_and_its_exit_code_too() {
     assert!(text.contains("BREAKS rules, in 1 scenarios"), "{text}");
     assert!(text.contains("plain: respond was called for a call that was answered already"), "{text}");
     assert_eq!((wrong.status.code(), run("answers_at_once").status.code()), (Some(1), Some(0)));
+}
+
+#[test]
+fn what_cannot_be_tried_is_no_breach_of_a_rule() {
+    let output = Command::new(PROGRAM).arg("/nowhere/module.so").env("RUST_BACKTRACE", "1").output().unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.starts_with("hotbay-conformance: failed to read /nowhere/module.so: "), "{words}");
+    assert_eq!(words.lines().count(), 1, "{words}");
 }

@@ -33,6 +33,16 @@ async fn create(config: Config) -> Result<Settings, String> {
     Ok(settings)
 }
 
+fn stop(settings: &Settings) {
+    settings.mode.fail_in_stop();
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        self.mode.fail_in_destroy();
+    }
+}
+
 /// Fails as it was told to.
 #[cfg(not(feature = "blocking"))]
 #[handler(GET, "/faulty")]
@@ -59,6 +69,7 @@ module! {
     handlers: [faulty],
     config_schema: include_str!("../config.schema.json"),
     create: async create,
+    stop: stop,
     abi_minor: ABI_MINOR + if cfg!(feature = "newer-abi") { 100 } else { 0 },
 }
 

@@ -30,6 +30,12 @@ pub enum Mode {
     CreatePending,
     /// `create` is never done, and asks to be polled again at once, for ever.
     CreateSpin,
+    /// The hook that runs when no call is left panics.
+    StopPanic,
+    /// `stop` never returns.
+    StopHang,
+    /// What the instance holds panics when it is dropped.
+    DestroyPanic,
     /// The handler panics.
     HandlerPanic,
     /// The handler aborts the process.
@@ -72,6 +78,26 @@ impl Mode {
         }
     }
 
+    /// Fails if this mode fails when the instance is stopped.
+    #[allow(clippy::panic, reason = "that is what was asked for")]
+    pub(crate) fn fail_in_stop(self) {
+        match self {
+            Self::StopPanic => panic!("the config asked stop to panic"),
+            Self::StopHang => {
+                hang();
+            }
+            _ => {}
+        }
+    }
+
+    /// Fails if this mode fails when the instance's state is dropped.
+    #[allow(clippy::panic, reason = "that is what was asked for")]
+    pub(crate) fn fail_in_destroy(self) {
+        if self == Self::DestroyPanic {
+            panic!("the config asked the destructor to panic");
+        }
+    }
+
     /// Fails if this mode fails in the handler; an answer is a failure too.
     #[allow(clippy::panic, reason = "that is what was asked for")]
     pub(crate) async fn fail_in_handler(self) -> Option<Response> {
@@ -105,6 +131,9 @@ impl TryFrom<String> for Mode {
             "create-hang" => Self::CreateHang,
             "create-pending" => Self::CreatePending,
             "create-spin" => Self::CreateSpin,
+            "stop-panic" => Self::StopPanic,
+            "stop-hang" => Self::StopHang,
+            "destroy-panic" => Self::DestroyPanic,
             "handler-panic" => Self::HandlerPanic,
             "handler-abort" => Self::HandlerAbort,
             "handler-segv" => Self::HandlerSegv,
@@ -168,7 +197,7 @@ mod tests {
         let schema = include_str!("../config.schema.json");
         let list = schema.split_once("\"enum\": [").unwrap().1.split_once(']').unwrap().0;
         let modes: Vec<_> = list.split(',').map(|word| mode(word.trim().trim_matches('"'))).collect();
-        assert_eq!(modes.len(), 15);
+        assert_eq!(modes.len(), 18);
         assert_eq!((modes[0], mode("handler-slow-ms:250")), (Mode::None, Mode::HandlerSlow(250)));
         assert_eq!(mode("handler-sleep-ms:600"), Mode::HandlerSleep(600));
         assert_eq!(mode("handler-burn-ms:30"), Mode::HandlerBurn(30));

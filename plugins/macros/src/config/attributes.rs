@@ -74,6 +74,11 @@ impl Attributes {
         if self.doc.is_empty() { String::new() } else { json::text(&self.doc) }
     }
 
+    /// Whether serde reads what is in the type before it knows the types in it.
+    pub fn is_buffered(&self) -> bool {
+        self.untagged || self.tag.is_some()
+    }
+
     /// Refuses `#[config(…)]` where it says nothing: on types, on variants and on fields without a name.
     pub fn only_of_type(&self) -> Result<()> {
         match self.config {

@@ -5,7 +5,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Data, DeriveInput, Error, Expr, Fields, Result, Type};
+use syn::{Data, DeriveInput, Error, Expr, Fields, GenericArgument, PathArguments, Result, Type};
 
 use super::attributes::{Attributes, WhatDefault};
 use super::json::Literal;
@@ -66,18 +66,37 @@ fn refused(nothing: TokenStream, field: &syn::Field) -> Result<TokenStream> {
 
 fn value(ty: &Type, literal: &Literal, expr: &Expr) -> TokenStream {
     let span = expr.span();
-    let plain = if literal.is_text {
-        quote_spanned! { span => ::core::convert::Into::into(#expr) }
-    } else {
-        quote!(#expr)
+    let optional = inside_option(ty);
+    let plain = match optional.unwrap_or(ty) {
+        // What is no duration is an error here, and not in each instance.
+        inner if literal.is_text && is_called(inner, &["Duration", "DurationText"]) => {
+            quote_spanned! { span => {
+                const DURATION: ::core::time::Duration = ::hotbay_sdk::__private::duration(#expr);
+                ::core::convert::Into::into(DURATION)
+            } }
+        }
+        _ if literal.is_text => quote_spanned! { span => ::core::convert::Into::into(#expr) },
+        _ => quote!(#expr),
     };
-    if is_option(ty) {
+    if optional.is_some() {
         quote_spanned! { span => ::core::option::Option::Some(#plain) }
     } else {
         plain
     }
 }
 
-fn is_option(ty: &Type) -> bool {
-    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+fn is_called(ty: &Type, names: &[&str]) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|last| names.iter().any(|name| last.ident == name))
+}
+
+/// The `T` of an `Option<T>`.
+fn inside_option(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(inner) => Some(inner),
+        _ => None,
+    }
 }

@@ -54,6 +54,7 @@ fn what_contradicts_itself_is_refused() {
         quote!(#[config(min = -0.5, default = 0)]),
         quote!(#[config(min_length = 1, max_length = 1, default = "é")]),
         quote!(#[config(min_items = 1, max_items = 2)]),
+        quote!(#[config(default = "10s")]),
     ] {
         let item = quote! { #[serde(default)] struct Limits { #fits burst: u32 } };
         assert!(expand(item.clone()).is_ok(), "{item}");

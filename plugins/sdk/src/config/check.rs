@@ -45,6 +45,42 @@ pub(super) const fn not_tagged() {
     panic!("a variant of an enum with #[serde(tag)] holds named fields, or a struct with named fields")
 }
 
+/// The shape of an enum whose fields serde reads before it knows their types: a `Duration` in there would be read as two numbers.
+pub const fn buffered(schema: &Schema) {
+    match schema {
+        Schema::Duration { reads_itself } => assert!(
+            *reads_itself,
+            "in an enum with #[serde(tag)], content or untagged, write hotbay_sdk::DurationText for Duration: serde reads what is in it \
+             before it knows the types"
+        ),
+        Schema::Nullable(inner) | Schema::Map(inner) => buffered(inner),
+        Schema::List { items, .. } => buffered(items),
+        Schema::Tagged { inner, .. } => buffered(inner),
+        Schema::Tuple(parts) | Schema::Forms { forms: parts, .. } => {
+            let mut index = 0;
+            while index < parts.len() {
+                buffered(parts[index]);
+                index += 1;
+            }
+        }
+        Schema::Object { fields, .. } => {
+            let mut index = 0;
+            while index < fields.len() {
+                buffered(fields[index].schema);
+                index += 1;
+            }
+        }
+        Schema::Any
+        | Schema::Null
+        | Schema::Bool
+        | Schema::Integer { .. }
+        | Schema::Number
+        | Schema::Text { .. }
+        | Schema::Char
+        | Schema::Names { .. } => {}
+    }
+}
+
 /// Keywords that the type cannot have are a compile error.
 pub(super) const fn keywords(schema: &Schema, keywords: &Keywords) {
     if let Schema::Nullable(inner) = schema {

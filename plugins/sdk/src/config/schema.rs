@@ -27,6 +27,11 @@ pub enum Schema {
     },
     /// A text of one character.
     Char,
+    /// A text such as `10s`.
+    Duration {
+        /// Whether the type takes a text from whoever has one, and not only from [`Config::parse`](crate::Config::parse).
+        reads_itself: bool,
+    },
     /// A list of the same things.
     List {
         /// Each of them.
@@ -202,7 +207,7 @@ impl Schema {
 /// `#[config(…)]` on a field says what Rust's types cannot: `min`, `max` for numbers; `min_length`, `max_length`, `pattern`, `format`
 /// for texts; `min_items`, `max_items` for lists; `example`; `secret`, for what no message may show; `as = String`, for a field whose
 /// own type does not derive this. `default` needs `#[serde(default)]` on the struct, for which the derive then writes `Default`, so that
-/// the schema shows what the parser does. They are checked by whoever checks the schema: [`Config::parse`](crate::Config::parse) checks
+/// the schema shows what the parser does. A [`Duration`](std::time::Duration) is written as `10s`. They are checked by whoever checks the schema: [`Config::parse`](crate::Config::parse) checks
 /// the type.
 #[cfg(feature = "json")]
 #[diagnostic::on_unimplemented(

@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::{NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::duration::DurationText;
 use super::schema::{ModuleConfig, Schema};
 
 /// Types whose shape has no parts.
@@ -52,6 +54,8 @@ plain! {
     SocketAddr: TEXT, "";
     SocketAddrV4: TEXT, "";
     SocketAddrV6: TEXT, "";
+    Duration: Schema::Duration { reads_itself: false }, "\"0s\"";
+    DurationText: Schema::Duration { reads_itself: true }, "\"0s\"";
     (): Schema::Null, "";
     serde_json::Value: Schema::Any, "null";
 }

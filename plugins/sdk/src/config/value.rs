@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer as _, Unexpected, Visito
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number};
 
-use super::ConfigError;
+use super::{ConfigError, duration};
 
 /// Up to here every whole `f64` is exactly one whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -164,11 +164,17 @@ impl<'de> de::Deserializer<'de> for Value<'de> {
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
-        _: &'static [&'static str],
+        name: &'static str,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match self.0 {
+            serde_json::Value::String(text) if duration::is_of_std(name, fields) => {
+                duration::visit(text, visitor)
+            }
+            other if duration::is_of_std(name, fields) => {
+                Err(Fault::new(format_args!("is {} and must be {}", kind_of(other), duration::FORM)))
+            }
             serde_json::Value::Object(fields) => object(fields, visitor),
             other => Err(Fault::new(format_args!("is {} and must be an object", kind_of(other)))),
         }

@@ -3,6 +3,7 @@
 //! Owns the keywords of JSON Schema, draft 2020-12. Must run at compile time only; what cannot hold is a compile error (`check`).
 
 use super::check;
+use super::duration::PATTERN;
 use super::schema::{Bound, Field, Keywords, Schema};
 use crate::manifest::Json;
 
@@ -56,6 +57,10 @@ impl Json<'_> {
                 self.kind("string", nullable);
                 self.member("\"minLength\"", &["1"]);
                 self.member("\"maxLength\"", &["1"]);
+            }
+            Schema::Duration { .. } => {
+                self.kind("string", nullable);
+                self.member("\"pattern\"", &[PATTERN]);
             }
             Schema::List { items, length } => {
                 self.kind("array", nullable);

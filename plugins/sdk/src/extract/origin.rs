@@ -63,6 +63,12 @@ impl<'r> FromRequest<'r> for Uri<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(pub SocketAddr);
 
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl<'r> FromRequest<'r> for Peer {
     type Rejection = Rejection;
 
@@ -78,6 +84,12 @@ impl<'r> FromRequest<'r> for Peer {
 /// The request's id as it stands in the logs: what the client sent as `x-request-id`, or what the host made up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId<'r>(pub &'r str);
+
+impl fmt::Display for RequestId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
 
 impl<'r> FromRequest<'r> for RequestId<'r> {
     type Rejection = Rejection;
@@ -119,6 +131,12 @@ impl<'r> TraceParent<'r> {
 
     fn part(&self, index: usize) -> &'r str {
         self.0.split('-').nth(index).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TraceParent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of an instance as its hooks go well, fail, wait and panic. Without a host: what is logged is on standard error.
 
-use std::error::Error as StdError;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -52,7 +52,7 @@ fn made<M: Define>() -> Instance {
 }
 
 fn plain<T: Any + Send + Sync>(made: Result<T, String>) -> Made {
-    hook::erase(made)
+    hook::erase(made, |_| None)
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn create_takes_nothing_the_config_or_its_type() {
     module! {
         Later: CREATE: Create = Create::Future(|config| Box::pin(async move {
             match hook::create(later, &config) {
-                Ok(making) => hook::erase(making.await),
+                Ok(making) => plain(making.await),
                 Err(unmade) => Err(unmade),
             }
         }))
@@ -116,17 +116,10 @@ fn a_config_that_does_not_fit_is_denied_whoever_reads_it() {
 fn a_failure_is_final_and_the_configs_only_if_create_says_so() {
     module! { Fails: CREATE: Create = Create::Plain(|_| plain::<u32>(Err("no".to_owned()))) }
     module! {
-        Denies: CREATE: Create = Create::Plain(|_| hook::erase(Err::<u32, _>(ConfigError::at("a", "is odd"))))
+        Denies: CREATE: Create = Create::Plain(|_| hook::erase(Err::<u32, _>(ConfigError::at("a", "is odd")), |_| None))
     }
     module! { Wants: CREATE: Create = Create::Nothing; Taken<u32> }
     assert_eq!((create::<Fails>("{}").1, create::<Denies>("{}").1), (ERR, DENIED));
-    let is_of_config = |made: Made| made.unwrap_err().is_of_config();
-    let (denied, failed) = (|| ConfigError::at("a", "is odd"), || "x".parse::<u8>().unwrap_err());
-    assert!(is_of_config(hook::erase(Err::<u32, Box<dyn StdError + Send + Sync>>(denied().into()))));
-    assert!(is_of_config(hook::erase(Err::<u32, Box<dyn StdError>>(denied().into()))));
-    assert!(is_of_config(hook::erase(Err::<u32, crate::Error>(denied().into()))));
-    assert!(!is_of_config(hook::erase(Err::<u32, Box<dyn StdError>>(failed().into()))));
-    assert!(!is_of_config(hook::erase(Err::<u32, crate::Error>(failed().into()))));
     let (instance, rc) = create::<Wants>("{}");
     assert!(rc == ERR && instance.handler(0).is_none(), "its handler takes a state that it does not have");
     assert_eq!(instance.stop(ME), READY, "what was not made is not stopped");
@@ -138,6 +131,7 @@ static STOPPED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn stop_gets_the_state_as_it_likes_and_may_wait() {
+    const STATE: hook::Makes<Arc<usize>> = PhantomData;
     fn by_reference(state: &Arc<usize>) {
         STOPPED.fetch_add(**state, Ordering::Relaxed);
     }
@@ -148,12 +142,12 @@ fn stop_gets_the_state_as_it_likes_and_may_wait() {
     }
     module! {
         Plain: CREATE: Create = Create::Plain(|_| plain(Ok(Arc::new(1_usize)))),
-        STOP: Stop = Stop::Plain(|shared| hook::stop(by_reference, shared).and_then(hook::stopped))
+        STOP: Stop = Stop::Plain(|shared| hook::stop(STATE, by_reference, shared).and_then(hook::stopped))
     }
     module! {
         Later: CREATE: Create = Create::Plain(|_| plain(Ok(Arc::new(10_usize)))),
         STOP: Stop = Stop::Future(|shared| Box::pin(async move {
-            match hook::stop(later, &shared) {
+            match hook::stop(STATE, later, &shared) {
                 Ok(stopping) => hook::stopped(stopping.await),
                 Err(words) => Err(words),
             }
@@ -166,7 +160,7 @@ fn stop_gets_the_state_as_it_likes_and_may_wait() {
 }
 
 #[test]
-fn a_stop_hook_that_panics_or_asks_for_another_state_ends_all_the_same() {
+fn a_stop_hook_that_panics_ends_all_the_same() {
     fn panics() {
         panic!("in stop");
     }
@@ -174,10 +168,9 @@ fn a_stop_hook_that_panics_or_asks_for_another_state_ends_all_the_same() {
         wait_once().await;
         panic!("in stop, later");
     }
-    fn wrong(_state: &u8) {}
     module! {
         Panics: CREATE: Create = Create::Nothing,
-        STOP: Stop = Stop::Plain(|shared| hook::stop(panics, shared).and_then(hook::stopped))
+        STOP: Stop = Stop::Plain(|shared| hook::stop(hook::made_nothing(), panics, shared).and_then(hook::stopped))
     }
     module! {
         Later: CREATE: Create = Create::Nothing,
@@ -186,11 +179,7 @@ fn a_stop_hook_that_panics_or_asks_for_another_state_ends_all_the_same() {
             Ok(())
         }))
     }
-    module! {
-        Wrong: CREATE: Create = Create::Nothing,
-        STOP: Stop = Stop::Plain(|shared| hook::stop(wrong, shared).and_then(hook::stopped))
-    }
-    assert_eq!((made::<Panics>().stop(ME), made::<Wrong>().stop(ME)), (READY, READY));
+    assert_eq!(made::<Panics>().stop(ME), READY);
     let instance = made::<Later>();
     assert_eq!((instance.stop(ME), instance.poll(ME), instance.poll(ME)), (PENDING, READY, READY));
 }

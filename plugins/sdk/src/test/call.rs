@@ -53,11 +53,13 @@ macro_rules! callable {
         {
             #[allow(non_snake_case, unused_variables, reason = "the variables are called as their types")]
             fn call(self, request: Request<'r>) -> Response {
-                $(let $argument = match $argument::from_request(&request) {
-                    Ok(argument) => argument,
-                    Err(rejection) => return rejection.into_response(),
-                };)*
-                inside(|| self($($argument),*).into_response())
+                inside(|| {
+                    $(let $argument = match $argument::from_request(&request) {
+                        Ok(argument) => argument,
+                        Err(rejection) => return rejection.into_response(),
+                    };)*
+                    self($($argument),*).into_response()
+                })
             }
         }
 
@@ -70,11 +72,13 @@ macro_rules! callable {
         {
             #[allow(non_snake_case, unused_variables, reason = "the variables are called as their types")]
             fn call(self, request: Request<'r>) -> Response {
-                $(let $argument = match $argument::from_request(&request) {
-                    Ok(argument) => argument,
-                    Err(rejection) => return rejection.into_response(),
-                };)*
-                block_on(async { self($($argument),*).await.into_response() })
+                block_on(async {
+                    $(let $argument = match $argument::from_request(&request) {
+                        Ok(argument) => argument,
+                        Err(rejection) => return rejection.into_response(),
+                    };)*
+                    self($($argument),*).await.into_response()
+                })
             }
         }
     };

@@ -9,23 +9,26 @@ use http::{Extensions, HeaderName, HeaderValue, Method, Uri, Version};
 use super::{Options, spare};
 use crate::{Peer, Request, RequestBody};
 
-/// Builds the request; `None` if `http` has no words for it.
-pub(super) fn build(request: &Request<'_>, options: Options) -> Option<http::Request<RequestBody>> {
+/// Makes `built`, a new one, the request that was asked. False if `http` has no words for it.
+// In the caller's place: a request is large, and every move copies it.
+#[inline(always)]
+pub(super) fn build(request: &Request<'_>, options: Options, built: &mut http::Request<RequestBody>) -> bool {
     let (mut block, target) = block(request, options);
-    let uri = Uri::from_maybe_shared(block.split_to(target)).ok()?;
-    let mut headers = spare::take(request.headers.len());
+    let Ok(uri) = Uri::from_maybe_shared(block.split_to(target)) else { return false };
+    let Ok(method) = Method::from_bytes(request.method().as_bytes()) else { return false };
+    let mut headers = spare::take(request.raw_headers().len());
     for (name, value) in pairs(request) {
-        let name = HeaderName::from_bytes(name).ok()?;
+        let Ok(name) = HeaderName::from_bytes(name) else { return false };
         // SAFETY: the host has checked the value: it is one that HTTP allows.
         let value = unsafe { HeaderValue::from_maybe_shared_unchecked(block.split_to(value.len())) };
         headers.append(name, value);
     }
-    let body = if request.whole { RequestBody::whole(block) } else { RequestBody::of(request) };
-    let mut built = http::Request::new(body);
-    *built.method_mut() = Method::from_bytes(request.method.as_bytes()).ok()?;
+    *built.body_mut() =
+        if request.whole().is_some() { RequestBody::whole(block) } else { RequestBody::of(request) };
+    *built.method_mut() = method;
     *built.uri_mut() = uri;
     *built.headers_mut() = headers;
-    *built.version_mut() = match request.http {
+    *built.version_mut() = match request.http() {
         20 => Version::HTTP_2,
         10 => Version::HTTP_10,
         _ => Version::HTTP_11,
@@ -33,42 +36,53 @@ pub(super) fn build(request: &Request<'_>, options: Options) -> Option<http::Req
     if options.connect_info {
         add_peer(request, built.extensions_mut());
     }
-    Some(built)
+    true
 }
 
 /// Target, header values and body, one after the other, and how long the target is.
 fn block(request: &Request<'_>, options: Options) -> (Bytes, usize) {
-    let target = target(request, options);
+    let (before, path) = target(request, options);
+    let query = request.query();
     let values: usize = pairs(request).map(|(_, value)| value.len()).sum();
-    let mut block = BytesMut::with_capacity(
-        target.iter().map(|part| part.len()).sum::<usize>() + values + request.body.len(),
-    );
-    target.iter().for_each(|part| block.extend_from_slice(part.as_bytes()));
-    let length = block.len();
+    let before_length: usize = before.iter().map(|part| part.len()).sum();
+    let target = before_length + path.len() + query.map_or(0, |query| 1 + query.len());
+    let mut block = BytesMut::with_capacity(target + values + request.body().len());
+    if before_length > 0 {
+        before.iter().for_each(|part| block.extend_from_slice(part.as_bytes()));
+    }
+    block.extend_from_slice(path.as_bytes());
+    if let Some(query) = query {
+        block.extend_from_slice(b"?");
+        block.extend_from_slice(query.as_bytes());
+    }
     pairs(request).for_each(|(_, value)| block.extend_from_slice(value));
-    block.extend_from_slice(request.body);
-    (block.freeze(), length)
+    if !request.body().is_empty() {
+        block.extend_from_slice(request.body());
+    }
+    (block.freeze(), target)
 }
 
 fn pairs<'r>(request: &Request<'r>) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-    request.headers.iter().map(|header| {
+    request.raw_headers().iter().map(|header| {
         // SAFETY: whoever made the request promised that its views are valid for `'r`.
         unsafe { (header.name.get().unwrap_or_default(), header.value.get().unwrap_or_default()) }
     })
 }
 
-/// HTTP/2 has its authority nowhere else.
-fn target<'r>(request: &Request<'r>, options: Options) -> [&'r str; 6] {
-    let path = below(request.path, options.at);
-    let (mark, query) = request.query.map_or(("", ""), |query| ("?", query));
-    let absolute = if request.http == 20 { request.authority } else { None };
+/// What comes before the path, which for most requests is nothing, and the path. HTTP/2 has its authority nowhere else.
+fn target<'r>(request: &Request<'r>, options: Options) -> ([&'r str; 3], &'r str) {
+    let path = below(request.path(), options.at);
+    let absolute = if request.http() == 20 { request.authority() } else { None };
     let (scheme, authority) = absolute.map_or(("", ""), |authority| ("http://", authority));
     let slash = if path.starts_with('/') { "" } else { "/" };
-    [scheme, authority, slash, path, mark, query]
+    ([scheme, authority, slash], path)
 }
 
 /// The path as the service sees it. A HandlerModule may route other paths than the manifest's to it: those stay as they are.
 fn below<'p>(path: &'p str, at: &str) -> &'p str {
+    if at.is_empty() {
+        return path;
+    }
     match path.strip_prefix(at) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
         _ => path,
@@ -89,8 +103,13 @@ mod tests {
     use crate::test;
 
     fn uri(target: &str, at: &'static str) -> String {
-        let request = test::get(target);
-        build(&request.view(), Options { at, connect_info: false }).unwrap().uri().to_string()
+        built(&test::get(target), at).uri().to_string()
+    }
+
+    fn built(request: &test::TestRequest, at: &'static str) -> http::Request<RequestBody> {
+        let mut built = http::Request::new(RequestBody::whole(""));
+        assert!(build(&request.view(), Options { at, connect_info: false }, &mut built));
+        built
     }
 
     #[test]
@@ -109,7 +128,7 @@ mod tests {
         let request =
             test::request("PATCH", "/").header("x-a", "1").header("x-raw", b"\xff").header("x-a", "2");
         let request = request.body("hi");
-        let built = build(&request.view(), Options { at: "", connect_info: false }).unwrap();
+        let built = built(&request, "");
         let values: Vec<_> = built.headers().get_all("x-a").iter().collect();
         assert_eq!(values, ["1", "2"]);
         assert_eq!(built.headers()["x-raw"].as_bytes(), b"\xff");

@@ -15,7 +15,11 @@ thread_local! {
 pub(super) fn take(headers: usize) -> HeaderMap {
     // A thread that ends has none any more.
     match SPARE.try_with(Cell::take) {
-        Ok(Some(spare)) => spare,
+        Ok(Some(mut spare)) => {
+            // At once, and not each time that it is full.
+            spare.reserve(headers);
+            spare
+        }
         _ => HeaderMap::with_capacity(headers),
     }
 }

@@ -45,14 +45,18 @@ where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let mut offer = Offered::default();
-    let stage = match request::build(asked, served.options) {
-        Some(mut request) => {
-            offer.make(asked, &mut request);
-            Stage::of(served.service.clone(), request, asked.call)
-        }
-        None => Stage::Refused,
+    let mut request = http::Request::new(RequestBody::none());
+    let built = request::build(asked, served.options, &mut request);
+    // Before there is anything to put into it, so that less of that is moved.
+    let call = Box::<ServiceCall<S, B>>::new_uninit();
+    let stage = if built {
+        offer.make(asked, &mut request);
+        Stage::of(served.service.clone(), request, asked.call)
+    } else {
+        Stage::Refused
     };
-    Box::pin(ServiceCall::<S, B> { stage, is_head: asked.method() == "HEAD", offer })
+    let call = Box::write(call, ServiceCall { stage, is_head: asked.method() == "HEAD", offer });
+    Box::into_pin(call)
 }
 
 impl<S, B> Stage<S, S::Future, B>
@@ -61,6 +65,7 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Most services are always ready, and then nothing has to be kept.
+    #[inline(always)]
     fn of(mut service: S, request: http::Request<RequestBody>, call: Handle) -> Self {
         match service.poll_ready(&mut Context::from_waker(&host::waker(call))) {
             Poll::Ready(Ok(())) => Self::Running(service.call(request)),
@@ -103,7 +108,7 @@ where
                         Poll::Ready(Ok(response)) => response,
                     };
                     let (head, body) = response.into_parts();
-                    if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                    if this.offer.is_taken(head.status, &body) {
                         match this.offer.accept(call, &head) {
                             Ok(running) => this.stage = Stage::Upgraded(running),
                             Err(rc) => return rc,

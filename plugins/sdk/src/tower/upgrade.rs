@@ -2,7 +2,7 @@
 //!
 //! Only hyper can make an `OnUpgrade`, and only for a connection that its server serves. So each request that offers an upgrade gets a connection
 //! of its own which is none: hyper reads a request of a few bytes from it, whose `OnUpgrade` the real request is given, and writes an answer to it
-//! that goes nowhere. From then on what hyper hands out is the host's connection.
+//! that goes nowhere. From then on what hyper hands out is the host's connection, by HTTP/2 one stream of it: the play is that of HTTP/1 in any case.
 //!
 //! Owns that play. Must not see the real request or its answer.
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::types::{ByFunction, Enums, Forms, Limits, Nested};
 
 const VALUES: usize = 20_000;
+const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
 /// Numbers that look random and are the same in every run.
 struct Dice(u64);
@@ -86,6 +87,7 @@ impl Dice {
             Some("number") => [json!(0.5), json!(3), json!(-2.5), json!(1.0)][self.throw(4)].clone(),
             Some("boolean") => json!(self.one_in(2)),
             Some("string") if schema["maxLength"] == 1 && !self.is_flawed() => json!("é"),
+            Some("string") if schema["pattern"] == DURATION && !self.is_flawed() => self.duration(),
             Some("string") => {
                 let texts =
                     [json!(""), json!("a"), json!("abcdefgh"), json!("10.0.0.1"), json!("::1"), json!("é")];
@@ -94,6 +96,17 @@ impl Dice {
             Some("null") => Value::Null,
             _ => self.anything(),
         }
+    }
+
+    /// Of the letters that durations are made of; two in three are one.
+    fn duration(&mut self) -> Value {
+        if self.throw(3) > 0 {
+            let some =
+                ["0s", "10s", "1m30s", "250ms", "1h1h1h1h", "99999ms", "3ms4m"].map(|text| json!(text));
+            return self.choose(&some).clone();
+        }
+        let length = self.throw(9);
+        (0..length).map(|_| char::from(b"0159hms"[self.throw(7)])).collect::<String>().into()
     }
 
     fn whole(&mut self, schema: &Value) -> Value {
@@ -187,6 +200,17 @@ fn agree<T: ModuleConfig>(parser: &Parser) -> Counted {
 /// Values of both kinds are needed to tell anything.
 fn enough(counted: &Counted) {
     assert!(counted.fitting > VALUES / 50 && counted.refused > VALUES / 50, "{} fit", counted.fitting);
+}
+
+#[derive(serde::Deserialize, ModuleConfig)]
+struct Wait {
+    _wait: std::time::Duration,
+    _pause: hotbay_sdk::DurationText,
+}
+
+#[test]
+fn a_duration_has_one_form_in_schema_and_parser() {
+    enough(&agree::<Wait>(&Parser::KnowsAll));
 }
 
 #[test]

@@ -22,7 +22,18 @@ fn the_path_leads_to_the_field() {
     refuses::<Limits>(
         r#"{"rat": 1}"#,
         "rat",
-        "is no field of the module's config; there are rate, burstFactor, user, token, retries, hosts, color",
+        "is no field of the module's config; there are rate, burstFactor, user, token, retries, hosts, pause, longest, shortest, color",
+    );
+    refuses::<Limits>(r#"{"pause": "10"}"#, "pause", "is not a duration, for example 250ms, 10s or 1m30s");
+    refuses::<Limits>(
+        r#"{"longest": 10}"#,
+        "longest",
+        "is a number and must be a duration, for example 250ms, 10s or 1m30s",
+    );
+    refuses::<Limits>(
+        r#"{"pause": {"secs": 1, "nanos": 0}}"#,
+        "pause",
+        "is an object and must be a duration, for example 250ms, 10s or 1m30s",
     );
     refuses::<Nested>(r#"{}"#, "a", "is missing");
     refuses::<Nested>(r#"{"a": 1, "b": "loud"}"#, "b", "is none of off, quite-loud, max");

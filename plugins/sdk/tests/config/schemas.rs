@@ -1,6 +1,7 @@
 //! The schemas themselves.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::Duration;
 
 use hotbay_sdk::{Config, ModuleConfig, config_schema};
 use serde::Deserialize;
@@ -11,6 +12,9 @@ use crate::types::{Enums, Field, Limits};
 fn schema<T: ModuleConfig>() -> Value {
     serde_json::from_str(&config_schema::<T>()).unwrap()
 }
+
+/// That of Gateway API (GEP-2257).
+const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
 #[test]
 fn fields_have_the_words_bounds_and_defaults_of_their_source() {
@@ -35,6 +39,11 @@ fn fields_have_the_words_bounds_and_defaults_of_their_source() {
             "hosts": {
                 "type": "array", "items": {"anyOf": [address("ipv4"), address("ipv6")]}, "maxItems": 2, "default": [],
             },
+            "pause": {
+                "type": "string", "pattern": DURATION, "description": "Between two tries.", "default": "1m30s", "examples": ["250ms"],
+            },
+            "longest": {"type": ["string", "null"], "pattern": DURATION, "default": "10s"},
+            "shortest": {"type": "string", "pattern": DURATION, "default": "0s"},
             "color": {"type": "string", "description": "The type's own words give way to these."},
         },
     });
@@ -46,6 +55,8 @@ fn defaults_that_are_shown_are_those_of_the_parser() {
     let limits: Limits = Config::new("", "{}").parse().unwrap();
     let shown = (limits.rate, limits.burst_factor, &*limits.user, limits.token, limits.retries, limits.hosts);
     assert_eq!(shown, (10, 1.5, "anonymous", None, Some(5), vec![]));
+    let durations = (limits.pause, limits.longest, limits.shortest);
+    assert_eq!(durations, (Duration::from_secs(90), Some(Duration::from_secs(10)), Duration::ZERO));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use hotbay_sdk::ModuleConfig;
+use hotbay_sdk::{DurationText, ModuleConfig};
 use serde::Deserialize;
 
 /// How much one client
@@ -27,6 +28,12 @@ pub struct Limits {
     pub retries: Option<u8>,
     #[config(max_items = 2)]
     pub hosts: Vec<IpAddr>,
+    /// Between two tries.
+    #[config(default = "1m30s", example = "250ms")]
+    pub pause: Duration,
+    #[config(default = "10s")]
+    pub longest: Option<Duration>,
+    pub shortest: Duration,
     #[serde(skip)]
     pub cache: HashMap<String, u64>,
     /// The type's own words give way to these.
@@ -66,6 +73,9 @@ pub struct Forms {
     boxed: Box<Nested>,
     meters: Meters,
     point: Point,
+    wait: Duration,
+    waits: Vec<Option<Duration>>,
+    pause: DurationText,
 }
 
 #[derive(Debug, Deserialize, ModuleConfig)]
@@ -109,6 +119,7 @@ pub enum Internal {
     Redis {
         url: String,
         db: Option<u8>,
+        timeout: Option<DurationText>,
     },
     Nested(Nested),
 }

@@ -39,6 +39,7 @@ pub struct Instance {
     /// What its handlers share with the test.
     pub shared: Arc<Shared>,
     instance: *mut c_void,
+    stopped: bool,
 }
 
 impl Instance {
@@ -50,10 +51,14 @@ impl Instance {
     }
 
     pub fn with_config(json: &str) -> Self {
+        Self::with_flags(json, 0)
+    }
+
+    pub fn with_flags(json: &str, flags: u32) -> Self {
         let me = mock::handle();
         let config = abi::Config {
             size: abi::size_of_table::<abi::Config>(),
-            flags: 0,
+            flags,
             name: Str::new(b"ns/subject"),
             config_json: Str::new(json.as_bytes()),
             digest: Str::new(b"sha256:00"),
@@ -62,7 +67,7 @@ impl Instance {
         // SAFETY: all three are valid for the call.
         let rc = unsafe { module().create.unwrap()(&config, me, &mut instance) };
         assert_eq!(instance.is_null(), rc < 0, "an instance is there if and only if create did not fail");
-        Self { me, rc, shared: subject::shared(json), instance }
+        Self { me, rc, shared: subject::shared(json), instance, stopped: false }
     }
 
     pub fn poll(&mut self) -> Rc {
@@ -71,14 +76,26 @@ impl Instance {
         self.rc
     }
 
-    /// Stops it, and waits for what it has to end.
-    fn stop(&mut self) {
+    /// Begins to stop it.
+    pub fn stop(&mut self) -> Rc {
+        assert!(!std::mem::replace(&mut self.stopped, true), "an instance is stopped once");
         // SAFETY: once, after every call was dropped: they borrow the instance.
         self.rc = unsafe { module().stop.unwrap()(self.instance, self.me) };
+        self.rc
+    }
+
+    /// Goes on until it has settled: a runtime of tokio takes a moment to end.
+    pub fn settled(&mut self) -> Rc {
         while self.rc == PENDING {
             mock::woken(self.me);
             self.poll();
         }
+        self.rc
+    }
+
+    /// Destroys it, after it was stopped if it was not before; what is left is what it shared.
+    pub fn destroy(self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     pub fn call(&self, handler: u32) -> Call<'_> {
@@ -98,7 +115,10 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if !self.instance.is_null() {
-            self.stop();
+            if !self.stopped {
+                self.stop();
+            }
+            self.settled();
             // SAFETY: once, after every call was dropped: they borrow the instance.
             unsafe { module().destroy.unwrap()(self.instance) };
         }
@@ -111,7 +131,8 @@ pub struct Call<'i> {
     pub handle: Handle,
     pub rc: Rc,
     state: *mut c_void,
-    _request: Box<abi::Request>,
+    // No box: one that is moved claims to be the only way to what is in it, and the module has another.
+    request: *mut abi::Request,
     _instance: &'i Instance,
 }
 
@@ -124,13 +145,14 @@ impl<'i> Call<'i> {
     ) -> Self {
         let handle = mock::handle();
         mock::with(handle, |known| known.reads = reads.iter().map(|read| read.map(<[u8]>::to_vec)).collect());
-        let mut request = Box::new(request(handler));
+        let mut request = request(handler);
         change(&mut request);
+        let request = Box::into_raw(Box::new(request));
         let mut state = ptr::null_mut();
         // SAFETY: the request lives in the call, which drops the state first.
-        let rc = unsafe { module().start.unwrap()(instance.instance, handle, &*request, &mut state) };
+        let rc = unsafe { module().start.unwrap()(instance.instance, handle, request, &mut state) };
         assert_eq!(state.is_null(), rc != PENDING, "a state is there if and only if the call is pending");
-        Self { handle, rc, state, _request: request, _instance: instance }
+        Self { handle, rc, state, request, _instance: instance }
     }
 
     pub fn poll(&mut self) -> Rc {
@@ -166,6 +188,8 @@ impl Drop for Call<'_> {
     fn drop(&mut self) {
         self.drop_state();
         mock::forget(self.handle);
+        // SAFETY: of a box, and the module has dropped the call.
+        drop(unsafe { Box::from_raw(self.request) });
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use driver::Instance;
-use hotbay_abi::{self as abi, EOF, ERR, GONE, LIMIT, PANIC, PENDING, READY, Str};
+use hotbay_abi::{self as abi, DENIED, EOF, ERR, GONE, LIMIT, PANIC, PENDING, READY, Str, UNSUPPORTED};
 use mock::Given;
 use subject::*;
 
@@ -32,13 +32,6 @@ fn a_plain_handler_answers_in_start_and_leaves_no_state() {
     let expected = r#"GET /plain/7%20 Some("a=b") Some("7%20") Some("1") hi"#;
     assert_eq!(String::from_utf8(answer.into_body()).unwrap(), expected);
     assert_eq!(mock::logged(call.handle), [(3, "asked for /plain/7%20".to_owned())]);
-}
-
-#[test]
-fn a_request_that_is_not_utf8_never_reaches_a_handler() {
-    let instance = Instance::new();
-    let call = instance.call_with(PANICS, |request| request.path = Str::new(b"/\xff"), &[]);
-    assert_eq!((call.rc, call.answer().status), (READY, 400));
 }
 
 #[test]
@@ -160,6 +153,64 @@ fn a_destructor_that_panics_does_not_unwind_into_the_host() {
 }
 
 #[test]
+fn a_destructor_that_panics_because_a_poll_did_ends_nothing_but_its_call() {
+    let instance = Instance::new();
+    let call = instance.call(FURIOUS);
+    assert_eq!((call.rc, call.is_unanswered()), (PANIC, true));
+    let [words] = &call.fails()[..] else { panic!("one reason, not {:?}", call.fails()) };
+    assert!(words.ends_with(": the furious one, 0 dropped"), "{words}");
+    assert_eq!(instance.shared.dropped.load(Ordering::Relaxed), 1);
+    assert_eq!(mock::levels_of("and its destructor"), [abi::LOG_ERROR]);
+    assert_eq!(instance.call(PLAIN).rc, READY, "the next request is answered");
+}
+
+#[test]
+fn what_a_newer_host_wants_to_be_understood_is_refused_with_words_and_the_rest_ignored() {
+    let instance = Instance::new();
+    for handler in [PLAIN, BODY, WAITS] {
+        let call = instance.call_with(handler, |request| request.flags |= 1 << 16, &[]);
+        assert_eq!((call.rc, call.is_unanswered()), (UNSUPPORTED, true));
+        assert!(call.fails()[0].contains("flags 0x10001"), "{:?}", call.fails());
+    }
+    assert_eq!(instance.call_with(PLAIN, |request| request.flags |= 1 << 15, &[]).rc, READY);
+    let refused = Instance::with_flags(r#""newer""#, 1 << 31);
+    assert_eq!(refused.rc, UNSUPPORTED);
+    let words = mock::with(refused.me, |known| known.fails.clone());
+    assert!(words[0].contains("config has flags 0x80000000"), "{words:?}");
+    assert_eq!(Instance::with_flags(r#""new""#, 1 << 15).rc, READY);
+}
+
+#[test]
+fn a_panic_in_stop_is_told_and_the_instance_goes_all_the_same() {
+    for (config, words) in [(STOP_PANICS, "stop panics"), (STOP_PANICS_LATE, "stop panics late")] {
+        let mut instance = Instance::with_config(config);
+        assert_eq!(instance.call(PLAIN).rc, READY);
+        let stopped = instance.stop();
+        if config == STOP_PANICS_LATE {
+            assert_eq!(stopped, PENDING);
+            instance.shared.open.store(true, Ordering::Relaxed);
+            instance.poll();
+        }
+        instance.settled();
+        let shared = instance.destroy();
+        assert_eq!(shared.destroyed.load(Ordering::Relaxed), 1, "{config}");
+        let told = format!("the stop hook panicked: {words}");
+        assert_eq!(mock::levels_of(&told), [abi::LOG_ERROR], "{config}");
+        assert_eq!(Instance::new().call(PLAIN).rc, READY, "the next one is as good");
+    }
+}
+
+#[test]
+fn a_panic_in_the_destructor_of_an_instances_state_does_not_unwind_into_the_host() {
+    let mut instance = Instance::with_config(DESTROY_PANICS);
+    instance.stop();
+    assert_eq!(instance.settled(), READY);
+    assert_eq!(instance.destroy().destroyed.load(Ordering::Relaxed), 1);
+    assert_eq!(mock::levels_of("the state's destructor panics"), [abi::LOG_ERROR]);
+    assert_eq!(Instance::new().call(PLAIN).rc, READY);
+}
+
+#[test]
 fn a_body_that_comes_in_pieces_is_whole_before_the_handler_is_called() {
     let instance = Instance::new();
     let pieces = [Ok(&b"ab"[..]), Err(PENDING), Ok(b"cd"), Ok(b""), Err(EOF)];
@@ -203,6 +254,13 @@ fn create_fails_with_the_words_of_its_error_or_panic() {
     let words = |instance: &Instance| mock::with(instance.me, |known| known.fails.clone());
     let error = Instance::with_config(r#""error""#);
     assert_eq!((error.rc, words(&error)), (ERR, vec!["not for ns/subject of sha256:00".to_owned()]));
+    let denied = Instance::with_config(r#""denied""#);
+    let told = "the shop cannot open: spec.config.hours: has no day".to_owned();
+    assert_eq!(
+        (denied.rc, words(&denied)),
+        (DENIED, vec![told]),
+        "the config is at fault behind another error, too"
+    );
     let panic = Instance::with_config(r#""panic""#);
     assert_eq!(panic.rc, PANIC);
     assert!(words(&panic)[0].ends_with("create panics for ns/subject"), "{:?}", words(&panic));
@@ -233,5 +291,5 @@ fn the_table_says_what_the_manifest_says() {
         (module.size, module.abi_minor),
         (abi::size_of_table::<abi::Module>(), u32::from(abi::ABI_MINOR))
     );
-    assert_eq!((module.flags, module.n_handlers), (abi::MOD_PANIC_UNWIND, 9));
+    assert_eq!((module.flags, module.n_handlers), (abi::MOD_PANIC_UNWIND, 10));
 }

@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::panic::panic_any;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use hotbay_sdk::{Config, Request, Response, handler, log, module};
+use hotbay_sdk::__private::{BodyMode, Call, Handler};
+use hotbay_sdk::{Config, ConfigError, Request, Response, handler, log, module};
 
 /// What a test sees of an instance from inside.
 #[derive(Default)]
 pub struct Shared {
     /// How many futures were dropped.
     pub dropped: AtomicUsize,
+    /// How many states of instances were.
+    pub destroyed: AtomicUsize,
     /// The waker of the last call that waited.
     pub waker: Mutex<Option<Waker>>,
     /// Whether a call that waits may go on when it is polled.
@@ -23,6 +27,19 @@ pub struct Shared {
 pub fn shared(config: &str) -> Arc<Shared> {
     static ALL: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
     Arc::clone(ALL.lock().unwrap().entry(config.to_owned()).or_default())
+}
+
+/// The state of an instance.
+struct Kept {
+    shared: Arc<Shared>,
+    config: String,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.shared.destroyed.fetch_add(1, Ordering::Relaxed);
+        assert_ne!(self.config, DESTROY_PANICS, "the state's destructor panics");
+    }
 }
 
 struct OnDrop<'a>(&'a Shared, bool);
@@ -66,7 +83,7 @@ async fn body(request: Request<'_>) -> Response {
 
 #[handler(GET, "/waits")]
 async fn waits(request: Request<'_>) -> Response {
-    let shared: &Arc<Shared> = request.state();
+    let shared = &request.state::<Arc<Kept>>().shared;
     let _on_drop = OnDrop(shared, false);
     opened(shared).await;
     Response::text(request.path().to_owned())
@@ -79,7 +96,7 @@ fn panics(_request: Request) -> Response {
 
 #[handler(GET, "/panics-late")]
 async fn panics_late(request: Request<'_>) -> Response {
-    let shared: &Arc<Shared> = request.state();
+    let shared = &request.state::<Arc<Kept>>().shared;
     let _on_drop = OnDrop(shared, false);
     opened(shared).await;
     panic!("the late one");
@@ -101,7 +118,7 @@ fn panics_viciously(_request: Request) -> Response {
 
 #[handler(GET, "/drop-panics")]
 async fn drop_panics(request: Request<'_>) -> Response {
-    let shared: &Arc<Shared> = request.state();
+    let shared = &request.state::<Arc<Kept>>().shared;
     let _on_drop = OnDrop(shared, true);
     opened(shared).await;
     Response::status(204)
@@ -117,21 +134,79 @@ fn large(_request: Request) -> Response {
     Response::status(200).with_body(vec![7; 4097])
 }
 
+/// A future as an author may write it by hand: it panics, and so does its destructor.
+struct Furious<'a>(&'a Shared);
+
+impl Future for Furious<'_> {
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Response> {
+        panic!("the furious one, {} dropped", self.0.dropped.load(Ordering::Relaxed));
+    }
+}
+
+impl Drop for Furious<'_> {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        panic!("and its destructor");
+    }
+}
+
+fn furious() {}
+
+hotbay_sdk::__handler! { __hotbay_handler_furious = Handler {
+    name: "furious",
+    methods: &[],
+    path: "/furious",
+    call: Call::Future(|request| Box::pin(Furious(&request.state::<Arc<Kept>>().shared))),
+    body: BodyMode::Stream,
+    blocking: false,
+    arguments: &[],
+} }
+
+/// Why there is no state.
+#[derive(Debug, thiserror::Error)]
+enum Unmade {
+    #[error("not for {0} of {1}")]
+    Name(String, String),
+    #[error("the shop cannot open")]
+    Shut(#[source] ConfigError),
+}
+
 /// `create` does as the config says.
-async fn create(config: Config) -> Result<Arc<Shared>, String> {
+async fn create(config: Config) -> Result<Arc<Kept>, Unmade> {
     match config.json() {
         r#""pending""# => opened(&shared(config.json())).await,
         r#""panic""# => panic!("create panics for {}", config.name()),
-        r#""error""# => return Err(format!("not for {} of {}", config.name(), config.digest())),
+        r#""error""# => return Err(Unmade::Name(config.name().to_owned(), config.digest().to_owned())),
+        r#""denied""# => return Err(Unmade::Shut(ConfigError::at("hours", "has no day"))),
         _ => {}
     }
-    Ok(shared(config.json()))
+    Ok(Arc::new(Kept { shared: shared(config.json()), config: config.json().to_owned() }))
 }
 
+/// So does `stop`.
+async fn stop(kept: Arc<Kept>) {
+    match &*kept.config {
+        STOP_PANICS => panic!("stop panics"),
+        STOP_PANICS_LATE => {
+            opened(&kept.shared).await;
+            panic!("stop panics late");
+        }
+        _ => {}
+    }
+}
+
+/// Configs for what comes when no call is left.
+pub const STOP_PANICS: &str = r#""stop panics""#;
+pub const STOP_PANICS_LATE: &str = r#""stop panics late""#;
+pub const DESTROY_PANICS: &str = r#""destroy panics""#;
+
 module! {
-    handlers: [plain, body, waits, panics, panics_late, panics_viciously, drop_panics, constant, large],
+    handlers: [plain, body, waits, panics, panics_late, panics_viciously, drop_panics, constant, large, furious],
     config_schema: r#"{"type":"object"}"#,
     create: async create,
+    stop: async stop,
 }
 
 /// Indexes of the handlers above.
@@ -144,3 +219,4 @@ pub const PANICS_VICIOUSLY: u32 = 5;
 pub const DROP_PANICS: u32 = 6;
 pub const CONSTANT: u32 = 7;
 pub const LARGE: u32 = 8;
+pub const FURIOUS: u32 = 9;

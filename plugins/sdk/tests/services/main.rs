@@ -58,7 +58,7 @@ impl Instance {
 
     /// Begins a call; its state, if it is pending.
     fn call(&self, handler: u32) -> Call {
-        let request = Box::new(abi::Request {
+        let request = Box::into_raw(Box::new(abi::Request {
             size: size_of_table::<abi::Request>(),
             flags: abi::REQ_BODY_INLINE,
             handler,
@@ -78,11 +78,11 @@ impl Instance {
             content_length: 0,
             deadline_ns: 0,
             request_id: [0, 0],
-        });
+        }));
         let (handle, mut state) = (host::handle(), ptr::null_mut());
         // SAFETY: the request lives in the call, which drops the state first.
-        let rc = unsafe { MODULE.start.unwrap()(self.pointer, handle, &*request, &mut state) };
-        Call { handle, rc, state, _request: request }
+        let rc = unsafe { MODULE.start.unwrap()(self.pointer, handle, request, &mut state) };
+        Call { handle, rc, state, request }
     }
 }
 
@@ -100,7 +100,8 @@ struct Call {
     handle: Handle,
     rc: Rc,
     state: *mut c_void,
-    _request: Box<abi::Request>,
+    // No box: one that is moved claims to be the only way to what is in it, and the module has another.
+    request: *mut abi::Request,
 }
 
 impl Call {
@@ -117,6 +118,8 @@ impl Drop for Call {
             // SAFETY: once.
             unsafe { MODULE.drop.unwrap()(self.state, abi::DROP_DONE) };
         }
+        // SAFETY: of a box, and the module has dropped the call.
+        drop(unsafe { Box::from_raw(self.request) });
     }
 }
 

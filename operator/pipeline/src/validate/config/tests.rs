@@ -21,6 +21,7 @@ fn schema() -> Value {
                  "properties": {"kind": {"const": "memory"}, "size": {"type": "integer", "maximum": 10}}},
                 {"type": "null"},
             ]},
+            "pause": {"type": "string", "pattern": "^([0-9]{1,5}(h|m|s|ms)){1,4}$"},
             "retry": {"anyOf": [
                 {"enum": ["never", "always"]},
                 {"type": "object", "required": ["times"], "additionalProperties": false,
@@ -71,6 +72,7 @@ fn a_field_is_named_with_its_path_and_what_it_must_be() {
     refuses_field("hosts", json!(["10.0.0.1", "x"]), "[1]: is not of the format ipv4");
     refuses_field("hosts", json!(["10.0.0.1", "10.0.0.2", "10.0.0.3"]), ": has more than 2 items");
     refuses_field("token", json!(5), ": is a number and must be null or a text");
+    refuses_field("pause", json!("10"), ": is no duration; write for example 250ms, 10s, 1m30s or 2h");
 }
 
 #[test]

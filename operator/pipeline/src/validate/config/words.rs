@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use hotbay_api::DurationText;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
@@ -139,6 +140,9 @@ fn simple(kind: &Kind, value: &Value, number: &str) -> Option<String> {
         Kind::MinProperties { limit } => format!("has fewer than {limit} fields"),
         Kind::MaxProperties { limit } => format!("has more than {limit} fields"),
         Kind::UniqueItems => "holds something twice".to_owned(),
+        Kind::Pattern { pattern } if pattern == DurationText::pattern() => {
+            "is no duration; write for example 250ms, 10s, 1m30s or 2h".to_owned()
+        }
         Kind::Pattern { pattern } => format!("does not match {pattern}"),
         Kind::Format { format } => format!("is not of the format {format}"),
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
