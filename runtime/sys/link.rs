@@ -1,10 +1,29 @@
-//! For build scripts of programs that load modules.
+//! For build scripts of programs that load modules, and for the tests of what comes of them.
 //!
-//! Owns what their linker is told of `hotbay_sys::keys`. No part of the crate: a build script takes this file in by its path.
+//! Owns what their linker shows modules: `hotbay_sys::keys` and `hotbay_sys::heap`. No part of the crate: they take this file in by its path.
 
-/// Has the linker show modules the functions for thread-specific data that this crate brings into the program.
-pub fn show_keys() {
-    for name in ["pthread_key_create", "pthread_key_delete", "pthread_getspecific", "pthread_setspecific"] {
+/// Thread-specific data.
+pub const KEYS: [&str; 4] =
+    ["pthread_key_create", "pthread_key_delete", "pthread_getspecific", "pthread_setspecific"];
+
+/// Memory. All of them or none: what one has allocated, another frees.
+pub const HEAP: [&str; 11] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "posix_memalign",
+    "aligned_alloc",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+];
+
+/// Has the linker show modules the functions for thread-specific data and for memory that this crate brings into the program.
+pub fn show_modules() {
+    for name in KEYS.iter().chain(&HEAP) {
         println!("cargo:rustc-link-arg-bins=-Wl,--undefined={name},--export-dynamic-symbol={name}");
     }
 }

@@ -4,6 +4,7 @@
 //! loads. Runs on a thread of its own, so that requests cannot hold it up, nor it them.
 
 mod changes;
+mod ending;
 mod publish;
 mod stalls;
 
@@ -76,6 +77,8 @@ pub(crate) struct Control {
     wanted: bool,
     /// The keeper knows that all threads are held.
     told_held: bool,
+    /// It knows that those of the pool are.
+    told_pool: bool,
     done_tx: mpsc::UnboundedSender<Done>,
     done: mpsc::UnboundedReceiver<Done>,
 }
@@ -112,12 +115,13 @@ impl Control {
             draining: false,
             wanted: false,
             told_held: false,
+            told_pool: false,
             done_tx,
             done,
         }
     }
 
-    /// Runs until the engine has drained, or its keeper is gone.
+    /// Runs until the engine has drained and its modules have stopped, or its keeper is gone.
     pub async fn run(
         mut self,
         mut messages: mpsc::Receiver<ToEngine>,
@@ -134,15 +138,17 @@ impl Control {
                     None => return,
                     Some(ToEngine::Drain { kind, deadline_ms }) => {
                         self.draining = true;
-                        let deadline = Duration::from_millis(deadline_ms);
-                        return self.drain(kind, deadline, messages, scans).await;
+                        return self.end(kind, Duration::from_millis(deadline_ms), messages, scans).await;
                     }
                     Some(message) => dirty |= self.hear(message),
                 },
                 Some(scan) = scans.recv(), if begun => dirty |= self.take_scan(&scan),
                 Some(finding) = findings.recv() => dirty |= self.take_finding(finding),
                 Some(done) = self.done.recv() => dirty |= self.take_done(done),
-                _ = tick.tick() => self.watch(),
+                _ = tick.tick() => {
+                    self.watch();
+                    self.watch_pool();
+                }
             }
             // Everything that is there already goes into the same table.
             while let Ok(done) = self.done.try_recv() {
@@ -150,39 +156,6 @@ impl Control {
             }
             self.follow(dirty);
         }
-    }
-
-    /// Serves what is in flight to its end. Removals still take effect; nothing is loaded.
-    async fn drain(
-        mut self,
-        kind: hotbay_protocol::DrainKind,
-        deadline: Duration,
-        mut messages: mpsc::Receiver<ToEngine>,
-        mut scans: mpsc::Receiver<Scan>,
-    ) {
-        let server = Arc::clone(&self.server);
-        let mut drained = std::pin::pin!(server.drain(kind, deadline));
-        let cut = loop {
-            tokio::select! {
-                cut = drained.as_mut() => break cut,
-                message = messages.recv() => match message {
-                    None => return,
-                    // In more of a hurry than before.
-                    Some(ToEngine::Drain { kind, deadline_ms }) => {
-                        drained.set(server.drain(kind, Duration::from_millis(deadline_ms)));
-                    }
-                    Some(message) => {
-                        let dirty = self.hear(message);
-                        self.follow(dirty);
-                    }
-                },
-                Some(scan) = scans.recv() => {
-                    let dirty = self.take_scan(&scan);
-                    self.follow(dirty);
-                }
-            }
-        };
-        self.link.send(&ToKeeper::Drained { cut: u32::try_from(cut).unwrap_or(u32::MAX) });
     }
 
     /// Whether the table has to change.

@@ -8,13 +8,13 @@ mod module;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hotbay_api::{Digest, Entry, EntryKey, EntryReport, Reason, Revision, Trouble};
 use hotbay_bay::Scan;
-use hotbay_protocol::{CrashNote, Quarantine};
+use hotbay_protocol::{CrashNote, Demoted, Quarantine};
 
 use self::module::{Barred, Failed, Module, RetryAt};
 
@@ -39,8 +39,10 @@ pub(crate) struct Modules<I> {
     /// What must not be loaded, by entry and fingerprint, and what the keeper says that it did.
     quarantined: Quarantined,
     crashed: Crashed,
-    /// Builds whose calls run on the pool, and what they did.
-    demoted: BTreeMap<Digest, String>,
+    /// Builds whose calls run on the pool, and who did what.
+    demoted: BTreeMap<Digest, Demoted>,
+    /// Instances whose calls on the pool do not return, by entry and fingerprint.
+    stuck: BTreeSet<(EntryKey, String)>,
     blobs_version: u64,
     scanned: bool,
     /// Whether a start that takes its time gives way to a last good revision.
@@ -125,6 +127,7 @@ impl<I> Default for Modules<I> {
             quarantined: Quarantined::new(),
             crashed: Crashed::new(),
             demoted: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             blobs_version: 0,
             scanned: false,
             hurry: false,
@@ -258,6 +261,11 @@ impl<I> Modules<I> {
         self.modules.values().filter_map(|module| Some((module.entry.as_ref()?, module.active.as_ref()?)))
     }
 
+    /// Nothing serves any more, and nothing will.
+    pub fn let_go(&mut self) {
+        self.modules.values_mut().for_each(|module| module.active = None);
+    }
+
     /// Every entry that can be read.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.modules.values().filter_map(|module| module.entry.as_ref())
@@ -283,7 +291,7 @@ impl<I> Modules<I> {
         let report = |(key, module): (&EntryKey, &Module<I>)| {
             let lost = self.lost.get(key).cloned();
             let report = module.report(key, lost, &self.quarantined, &self.crashed);
-            (key.clone(), EntryReport { notice: self.notice(module), ..report })
+            (key.clone(), EntryReport { notice: self.notice(key, module), ..report })
         };
         self.modules.iter().map(report).collect()
     }

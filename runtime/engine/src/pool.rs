@@ -2,7 +2,8 @@
 //!
 //! Owns a bounded number of threads, made when they are first needed, and the calls that run on them or wait to. A call's whole life is here: its
 //! future is polled, and dropped, on these threads alone. One module can have neither all threads nor all of the queue, so that one that hangs
-//! leaves room for the others. The threads give way to those that serve (`nice`).
+//! leaves room for the others. The threads give way to those that serve (`nice`). A call that never returns keeps its thread; what is known of that, and what
+//! is refused for it, is here as well, and what becomes of an engine whose threads have all gone so, is `control`'s.
 //!
 //! Must not know what a call is, nor answer for it: `request` does.
 //!
@@ -15,8 +16,9 @@ mod tests;
 
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hotbay_loader::Mark;
 use hotbay_protocol::{EngineMemory, PoolGauges};
 use tokio::sync::watch;
 
@@ -42,10 +44,46 @@ pub(crate) struct Pool {
     inner: Arc<Inner>,
 }
 
-/// Too many calls wait already.
+/// Why a call is not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many calls wait for the pool of blocking threads")]
-pub(crate) struct Full;
+pub(crate) enum Refused {
+    /// Too many wait already.
+    #[error("too many calls wait for the pool of blocking threads")]
+    Full,
+    /// Its turn would not come.
+    #[error("the blocking threads are in calls that do not return")]
+    Stuck,
+}
+
+/// Whoever waits for a call. Dropped before the answer is there, the call is one that nobody waits for: if it has not begun it never does.
+#[must_use]
+pub(crate) struct Ticket {
+    task: Arc<Task>,
+    pool: Arc<Inner>,
+    is_answered: bool,
+}
+
+impl Ticket {
+    /// It was not in vain.
+    pub fn answered(&mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let mut queue = self.pool.queue();
+        let left = queue.leave(&self.task, Instant::now());
+        self.pool.tell(&queue);
+        drop(queue);
+        if let Some(task) = left {
+            task.forget();
+        }
+    }
+}
 
 struct Inner {
     size: usize,
@@ -82,11 +120,15 @@ impl Pool {
         Self { inner }
     }
 
-    /// Runs `call` of the module in row `row` here.
+    /// Runs a `call` of that instance here.
     ///
     /// # Errors
-    /// When too many wait. `call` is dropped on the calling thread then: it must not have begun.
-    pub fn spawn(&self, row: usize, call: impl Future<Output = ()> + Send + 'static) -> Result<(), Full> {
+    /// When too many wait, or would wait in vain. `call` is dropped on the calling thread then: it must not have begun.
+    pub fn spawn(
+        &self,
+        whose: Mark,
+        call: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Ticket, Refused> {
         self.inner.alive.send_modify(|alive| *alive += 1);
         let alive = Alive(Arc::clone(&self.inner));
         // Dropped after the call, however that ends.
@@ -94,15 +136,21 @@ impl Pool {
             let _alive = alive;
             call.await;
         };
-        let task = Task::new(row, Box::pin(counted), &self.inner);
+        let task = Task::new(whose, Box::pin(counted), &self.inner);
         let mut queue = self.inner.queue();
-        if !queue.admit(task) {
+        if let Err(refused) = queue.admit(Arc::clone(&task), Instant::now()) {
             drop(queue);
             self.inner.memory.count_rejected();
-            return Err(Full);
+            return Err(refused);
         }
         self.inner.pushed(queue);
-        Ok(())
+        Ok(Ticket { task, pool: Arc::clone(&self.inner), is_answered: false })
+    }
+
+    /// Whose calls are refused because those before them do not return, and whether that goes for everybody's.
+    pub fn stuck(&self) -> (Vec<Mark>, bool) {
+        let (queue, now) = (self.inner.queue(), Instant::now());
+        (queue.stuck(now), queue.is_held(now))
     }
 }
 
@@ -152,7 +200,7 @@ impl Inner {
             let task = self.next();
             task.run();
             let mut queue = self.queue();
-            queue.done(task.row());
+            queue.done(&task);
             self.tell(&queue);
         }
     }
@@ -173,6 +221,7 @@ impl Inner {
     fn tell(&self, queue: &Queue) {
         let word = |count: usize| count as u64;
         let (busy, waiting) = (word(queue.busy()), word(queue.waiting()));
-        self.memory.set_pool(PoolGauges { threads: word(self.size), busy, waiting });
+        let abandoned = word(queue.abandoned());
+        self.memory.set_pool(PoolGauges { threads: word(self.size), busy, abandoned, waiting });
     }
 }

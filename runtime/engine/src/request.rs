@@ -13,7 +13,10 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use hotbay_loader::{Answer, AnswerBody, Body, Call, CallFailure, Captures, DropReason, Incoming, Started};
+use hotbay_loader::{
+    Answer, AnswerBody, Body, Call, CallFailure, Captures, DropReason, FailureKind, Incoming, RequestIds,
+    Started,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
@@ -229,14 +232,15 @@ async fn wait(call: Call, in_flight: InFlight, shared: &Shared) -> Result<Respon
         Ok(result) => concluded(result, in_flight, shared),
         Err(_elapsed) => {
             awaited.call.set_end(DropReason::Timeout);
-            Ok(too_late(target))
+            Ok(too_late(target, &awaited.call.request()))
         }
     }
 }
 
 /// The answer to a request whose handler has not answered within its time limit.
-fn too_late(target: &Target) -> Response<Payload> {
-    tracing::warn!(module = %target.key, timeout = ?target.timeout, "a request took too long");
+fn too_late(target: &Target, request: &RequestIds) -> Response<Payload> {
+    let RequestIds { request_id, trace_id } = request;
+    tracing::warn!(module = %target.key, request_id, trace_id, timeout = ?target.timeout, "a request took too long");
     text(StatusCode::GATEWAY_TIMEOUT, "the handler did not answer in time\n")
 }
 
@@ -273,15 +277,22 @@ fn headed<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
 
 #[cold]
 fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Payload>, Cut> {
-    tracing::warn!(module = %target.key, error = %failure, "a request failed");
-    match failure {
+    let (request_id, trace_id) = ids(failure);
+    tracing::warn!(module = %target.key, request_id, trace_id, error = %failure, "a request failed");
+    match failure.kind {
         // An answer had begun, or is not to be given.
-        CallFailure::Aborted | CallFailure::Unfinished(_) | CallFailure::FalseLength => Err(Cut),
-        CallFailure::NoHandles => Ok(busy()),
-        CallFailure::Panicked(_) | CallFailure::Failed { .. } | CallFailure::NoAnswer => {
+        FailureKind::Aborted | FailureKind::Unfinished(_) | FailureKind::FalseLength => Err(Cut),
+        FailureKind::NoHandles => Ok(busy()),
+        FailureKind::Panicked(_) | FailureKind::Failed { .. } | FailureKind::NoAnswer => {
             Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n"))
         }
     }
+}
+
+/// What the log calls a failed call's request by: its id, and its trace's.
+pub(crate) fn ids(failure: &CallFailure) -> (Option<&str>, Option<&str>) {
+    let request = failure.request.as_deref();
+    (request.and_then(|ids| ids.request_id.as_deref()), request.and_then(|ids| ids.trace_id.as_deref()))
 }
 
 fn busy() -> Response<Payload> {

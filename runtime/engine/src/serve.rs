@@ -26,8 +26,6 @@ const SWEEP: u32 = 1;
 const LIMITS: Limits = Limits { head: 30, idle: 620, answer: 60 };
 /// After a failed accept (no descriptors left) the next one comes this much later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// So long calls that nobody waits for any more may take to be dropped, at the end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What connections share.
 #[derive(Debug)]
@@ -134,6 +132,11 @@ impl Server {
         Self { shared, workers, conns, accepting: Mutex::default() }
     }
 
+    /// Where calls run that may hold their thread.
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
     /// Publishes a table; requests that are in flight keep theirs.
     pub fn publish(&self, routes: Routes) {
         self.shared.routes.store(Arc::new(routes));
@@ -169,17 +172,23 @@ impl Server {
             DrainKind::Short => Phase::Idle,
         };
         self.conns.move_to(phase);
+        // So long calls that nobody waits for any more may take to be dropped; the rest is the modules'.
+        let last_words = kind.grace() / 5;
         let mut count = self.conns.count.subscribe();
         if tokio::time::timeout(deadline, count.wait_for(|&count| count == 0)).await.is_ok() {
-            self.shared.pool.ended(LAST_WORDS).await;
+            self.shared.pool.ended(last_words).await;
             return 0;
         }
         let cut = *count.borrow();
         self.shared.ending.store(true, Ordering::Relaxed);
         self.conns.move_to(Phase::Cut);
         // Dropping calls runs module code, which may not return: the engine's end does not wait for it.
-        let _all_gone = tokio::time::timeout(LAST_WORDS, count.wait_for(|&count| count == 0)).await;
-        self.shared.pool.ended(LAST_WORDS).await;
+        let all_gone = async {
+            // Nobody sends when the list is gone, and then it is empty.
+            let _none = count.wait_for(|&count| count == 0).await;
+            self.shared.pool.ended(last_words).await;
+        };
+        let _in_time = tokio::time::timeout(last_words, all_gone).await;
         cut
     }
 }

@@ -1,26 +1,24 @@
 //! Which handlers hold the threads that serve.
 //!
-//! Owns the judgement, and the thread that looks. Every request leaves a mark on its thread when it enters module code, so nothing is timed on the way
+//! Owns the judgement. Every request leaves a mark on its thread when it enters module code, so nothing is timed on the way
 //! of a request: what is still there at the next look is looked at closely. Wall time proves nothing. In a pod with `cpu: 200m` all threads stand still for
 //! 80 of each 100 ms, and on a busy node they wait for a CPU; so a module answers for what its thread burnt by the CPU clock, and for
-//! looks at which it slept, and for nothing else.
+//! looks at which it slept, and for nothing else. Who sleeps may wait for one that would run and is not let, as for a lock; so for sleepers time passes no
+//! faster than for the slowest of those, but never slower than [`SLOWEST`]: one that naps, and is awake whenever it is looked at, would stop it for all.
 //!
-//! Must not act on what it finds, but for one thing that cannot wait: `control` does.
-//!
-//! That one thing: of tokio's threads one waits for sockets, the others for each other. If it comes to a call that holds it, nobody waits for sockets, however
-//! many threads are idle. So whenever a call lasts, another thread is woken, and takes that place.
+//! Must not act on what it finds: `watch` and `control` do.
 
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hotbay_protocol::{CallSlot, Stay};
-use hotbay_sys::thread::{RunState, ThreadId};
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use hotbay_protocol::Stay;
+use hotbay_sys::thread::RunState;
+
+pub(crate) use self::watch::Watch;
 
 /// How often threads are looked at.
 const TICK: Duration = Duration::from_millis(10);
@@ -35,6 +33,10 @@ const OFTEN: usize = 3;
 const WINDOW: Duration = Duration::from_secs(60);
 /// When every thread is held as long, the engine serves nobody.
 const ALL_HELD: Duration = Duration::from_millis(250);
+
+/// The share of the time that passes for sleepers at least, though somebody gets less of a CPU: a pod with `cpu: 50m` gets as much, and with less a handler
+/// that waits for such a one may be blamed after 20 times its limits. Without it threads that take turns in napping keep an engine that serves nobody.
+const SLOWEST: f64 = 0.05;
 
 /// Something that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +113,10 @@ struct Case {
     stay: Stay,
     cpu_before: Option<Duration>,
     burnt: Duration,
+    /// Of that, since the look before.
+    burnt_lately: Duration,
+    /// As it was at this look, but for the first.
+    state: Option<RunState>,
     slept: Duration,
     is_stall: bool,
     is_demoted: bool,
@@ -120,15 +126,17 @@ impl Judge {
     /// Looks at every thread once; always the same ones in the same order, though there may be more each time.
     pub fn look(&mut self, now: Instant, threads: &[impl Thread]) -> Vec<Finding> {
         // Who looks may have been held up as well. What the threads did meanwhile was not seen, so it counts for little.
-        let passed = self.last.map_or(TICK, |last| now.duration_since(last)).min(LONGEST_TICK);
+        let elapsed = self.last.map_or(TICK, |last| now.duration_since(last));
         self.last = Some(now);
         self.watched.resize_with(threads.len(), Watched::default);
-        let mut findings = Vec::new();
-        for (watched, thread) in self.watched.iter_mut().zip(threads) {
-            findings.extend(watched.look(thread, passed));
-            if let Some(case) = &mut watched.case {
-                findings.extend(case.judge(now, &mut self.stalls));
-            }
+        let looks = self.watched.iter_mut().zip(threads);
+        let mut findings: Vec<Finding> = looks.filter_map(|(watched, thread)| watched.look(thread)).collect();
+        let cases = || self.watched.iter().filter_map(|watched| watched.case.as_ref());
+        let pace = cases().filter_map(|case| case.pace(elapsed)).fold(1.0, f64::min);
+        let passed = elapsed.min(LONGEST_TICK).mul_f64(pace.max(SLOWEST));
+        for case in self.watched.iter_mut().filter_map(|watched| watched.case.as_mut()) {
+            case.sleep(passed);
+            findings.extend(case.judge(now, &mut self.stalls));
         }
         self.judge_all(&mut findings);
         findings
@@ -151,7 +159,7 @@ impl Judge {
 }
 
 impl Watched {
-    fn look(&mut self, thread: &impl Thread, passed: Duration) -> Option<Finding> {
+    fn look(&mut self, thread: &impl Thread) -> Option<Finding> {
         let sequence = thread.sequence();
         if sequence.is_multiple_of(2) || sequence != self.sequence {
             *self = Self { sequence, case: None };
@@ -163,7 +171,7 @@ impl Watched {
                 let case = |stay| Case::new(stay, thread.cpu_time());
                 self.case = thread.stay(sequence).map(case);
             }
-            Some(case) => case.add(thread, passed),
+            Some(case) => case.add(thread),
         }
         // It may have left while it was looked at; what was seen then is not this stay's.
         if thread.sequence() != sequence {
@@ -175,15 +183,35 @@ impl Watched {
 
 impl Case {
     fn new(stay: Stay, cpu_before: Option<Duration>) -> Self {
-        let (burnt, slept) = (Duration::ZERO, Duration::ZERO);
-        Self { stay, cpu_before, burnt, slept, is_stall: false, is_demoted: false }
+        Self {
+            stay,
+            cpu_before,
+            burnt: Duration::ZERO,
+            burnt_lately: Duration::ZERO,
+            state: None,
+            slept: Duration::ZERO,
+            is_stall: false,
+            is_demoted: false,
+        }
     }
 
-    fn add(&mut self, thread: &impl Thread, passed: Duration) {
+    fn add(&mut self, thread: &impl Thread) {
         if let (Some(before), Some(now)) = (self.cpu_before, thread.cpu_time()) {
-            self.burnt = now.saturating_sub(before);
+            let burnt = now.saturating_sub(before);
+            self.burnt_lately = burnt.saturating_sub(std::mem::replace(&mut self.burnt, burnt));
         }
-        if thread.state() == Some(RunState::Sleeps) {
+        self.state = thread.state();
+    }
+
+    /// If it would run: what share of the `elapsed` time it was let.
+    fn pace(&self, elapsed: Duration) -> Option<f64> {
+        self.cpu_before.filter(|_| self.state == Some(RunState::Runs) && !elapsed.is_zero())?;
+        Some((self.burnt_lately.as_secs_f64() / elapsed.as_secs_f64()).min(1.0))
+    }
+
+    /// So much time has passed for who sleeps.
+    fn sleep(&mut self, passed: Duration) {
+        if self.state == Some(RunState::Sleeps) {
             self.slept += passed;
         }
     }
@@ -225,74 +253,4 @@ fn count(stalls: &mut HashMap<(usize, u64), VecDeque<Instant>>, stay: Stay, now:
         times.pop_front();
     }
     times.len()
-}
-
-/// The threads that are looked at. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Watch {
-    threads: Arc<Mutex<Vec<Worker>>>,
-}
-
-#[derive(Debug)]
-struct Worker {
-    slot: CallSlot,
-    thread: Option<ThreadId>,
-}
-
-impl Watch {
-    /// Has the calling thread looked at, which leaves its marks in `slot` and lives as long as the process.
-    pub fn attach_thread(&self, slot: CallSlot) {
-        let thread = ThreadId::current()
-            .inspect_err(|error| tracing::warn!(%error, "a thread's stalls will not be seen"))
-            .ok();
-        self.threads().push(Worker { slot, thread });
-    }
-
-    /// Starts to look at threads of `workers`, on a thread of its own, which ends when nobody listens any more.
-    ///
-    /// # Errors
-    /// When the thread cannot be made.
-    pub fn spawn(&self, workers: Handle, findings: mpsc::UnboundedSender<Finding>) -> std::io::Result<()> {
-        let watch = self.clone();
-        let look = move || {
-            let mut judge = Judge::default();
-            while !findings.is_closed() {
-                std::thread::sleep(TICK);
-                let found = judge.look(Instant::now(), &watch.threads());
-                for finding in found {
-                    match finding {
-                        // Whoever comes to run it waits for sockets afterwards, if nobody does.
-                        Finding::Lasts => drop(workers.spawn(async {})),
-                        // If nobody listens the process ends.
-                        finding => {
-                            let _unheard = findings.send(finding);
-                        }
-                    }
-                }
-            }
-        };
-        std::thread::Builder::new().name("stalls".to_owned()).spawn(look).map(|_thread| ())
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<Worker>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Thread for Worker {
-    fn sequence(&self) -> u64 {
-        self.slot.sequence()
-    }
-
-    fn stay(&self, sequence: u64) -> Option<Stay> {
-        self.slot.stay(sequence)
-    }
-
-    fn cpu_time(&self) -> Option<Duration> {
-        self.thread?.cpu_time().ok()
-    }
-
-    fn state(&self) -> Option<RunState> {
-        self.thread?.state().ok()
-    }
 }

@@ -112,6 +112,7 @@ impl Child {
                 Event::LoaderHangs { generation, suspect: self.memory.suspect(self.memory.loader_slot()) }
             }
             ToKeeper::Want(Want::WorkersHeld) => Event::WorkersHeld { generation },
+            ToKeeper::Want(Want::PoolHeld) => Event::PoolHeld { generation },
             ToKeeper::Stall { key } => Event::Stalled { key },
             ToKeeper::Demote(demoted) => Event::Demoted { generation, demoted },
             ToKeeper::Probe { digest, path } => Event::Probe { generation, digest, path },

@@ -182,6 +182,7 @@ impl Machine {
             Event::Stalled { key } => self.history.stalled(&key),
             Event::Demoted { generation, demoted } => self.on_demoted(generation, &demoted),
             Event::WorkersHeld { generation } => self.on_workers_held(now, generation),
+            Event::PoolHeld { generation } => self.on_pool_held(now, generation),
             Event::Pong { generation } => self.on_pong(generation),
             Event::Probe { generation, digest, path } => {
                 if let Some(message) = self.probes.request(generation, digest, path) {

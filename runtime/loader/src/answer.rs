@@ -6,7 +6,8 @@ use bytes::Bytes;
 use hotbay_abi as abi;
 use http::{HeaderMap, StatusCode};
 
-use crate::Stream;
+use crate::rc::Named;
+use crate::{RequestIds, Stream};
 
 /// Where a module has not said why.
 const NO_WORDS: &str = "no words were given";
@@ -42,16 +43,32 @@ impl Answer {
     }
 }
 
+/// A call without an answer, or without a whole one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{kind}")]
+pub struct CallFailure {
+    /// Why.
+    pub kind: FailureKind,
+    /// What log lines call its request by; none where there was no call.
+    pub request: Option<Box<RequestIds>>,
+}
+
+impl From<FailureKind> for CallFailure {
+    fn from(kind: FailureKind) -> Self {
+        Self { kind, request: None }
+    }
+}
+
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CallFailure {
+pub enum FailureKind {
     /// The SDK caught a panic.
     #[error("the handler panicked: {0}")]
     Panicked(String),
-    /// It said that it failed.
-    #[error("the handler failed with code {code}: {words}")]
+    /// It said that it failed, or what the header does not know.
+    #[error("the handler failed with {}: {words}", Named(*code))]
     Failed {
-        /// A negative `hb_rc`.
+        /// A negative `hb_rc`, or one without a name.
         code: i32,
         /// From `fail`.
         words: String,
@@ -87,22 +104,41 @@ pub enum DropReason {
 
 /// Why a call that has ended with `rc` has no answer.
 #[cold]
-pub(crate) fn failure(rc: abi::Rc, words: Option<String>) -> CallFailure {
+pub(crate) fn failure(rc: abi::Rc, words: Option<String>) -> FailureKind {
     let words = words.unwrap_or_else(|| NO_WORDS.to_owned());
     match rc {
-        abi::PANIC => CallFailure::Panicked(words),
-        code if code < 0 => CallFailure::Failed { code, words },
-        _ => CallFailure::NoAnswer,
+        abi::PANIC => FailureKind::Panicked(words),
+        abi::READY | abi::PENDING | abi::EOF => FailureKind::NoAnswer,
+        code => FailureKind::Failed { code, words },
     }
 }
 
 /// Why a call that has ended with `rc` has only the beginning of one.
 #[cold]
-pub(crate) fn unfinished(rc: abi::Rc, words: Option<String>) -> CallFailure {
+pub(crate) fn unfinished(rc: abi::Rc, words: Option<String>) -> FailureKind {
     let words = words.as_deref().unwrap_or(NO_WORDS);
-    CallFailure::Unfinished(match rc {
+    FailureKind::Unfinished(match rc {
         abi::PANIC => format!("it panicked: {words}"),
-        code if code < 0 => format!("code {code}: {words}"),
-        _ => format!("it said that it was done: {words}"),
+        abi::READY | abi::PENDING | abi::EOF => format!("it said that it was done: {words}"),
+        code => format!("{}: {words}", Named(code)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_named_and_one_that_nobody_knows_too() {
+        let told = |rc| failure(rc, Some("why".to_owned())).to_string();
+        assert_eq!(told(abi::LIMIT), "the handler failed with rc -3 (HB_LIMIT): why");
+        assert_eq!(told(42), "the handler failed with rc 42 (unknown): why");
+        assert_eq!(told(-99), "the handler failed with rc -99 (unknown): why");
+        assert_eq!(told(abi::READY), "the handler ended without an answer");
+        let cut = unfinished(42, None).to_string();
+        assert_eq!(
+            cut,
+            "the handler ended in the middle of its answer: rc 42 (unknown): no words were given"
+        );
+    }
 }

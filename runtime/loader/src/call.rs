@@ -14,11 +14,11 @@ use hotbay_abi as abi;
 use hotbay_abi::Handle;
 use http::request::Parts;
 
-use crate::answer::{Answer, AnswerBody, CallFailure, DropReason, failure, unfinished};
+use crate::answer::{Answer, AnswerBody, CallFailure, DropReason, FailureKind, failure, unfinished};
 use crate::frame::{Frame, FrameRef, InUse};
 use crate::handle::{self, Body, Closed, Kind, Reply, State};
 use crate::marks::in_module;
-use crate::{Captures, Instance};
+use crate::{Captures, Instance, RequestIds};
 
 /// Polls in a row for wakes that came while the module was being polled; then the thread's other tasks get their turn.
 pub(crate) const POLLS_IN_A_ROW: u32 = 32;
@@ -70,7 +70,7 @@ pub fn start(instance: &Arc<Instance>, incoming: Incoming) -> Started {
     // SAFETY: the frame is only read and stays in the call until `close` has been called, here or in `finish`.
     let known = unsafe { FrameRef::new(&frame) };
     let Some(handle) = handle::open(Kind::Call, body, instance.mark(), Some(known)) else {
-        return Started::Done(Err(CallFailure::NoHandles));
+        return Started::Done(Err(FailureKind::NoHandles.into()));
     };
     let mut state = std::ptr::null_mut();
     let start = instance.image().table().start;
@@ -129,7 +129,7 @@ impl State {
         {
             return Some(Settled::Begun(answer));
         }
-        Some(Settled::Over(Err(CallFailure::NoAnswer)))
+        Some(Settled::Over(Err(FailureKind::NoAnswer.into())))
     }
 }
 
@@ -137,6 +137,11 @@ impl Call {
     /// What the module is told if the call is dropped before its answer.
     pub fn set_end(&mut self, end: DropReason) {
         self.end = end;
+    }
+
+    /// What log lines call its request by.
+    pub fn request(&self) -> RequestIds {
+        self.frame.as_ref().map(|frame| RequestIds::of(frame, self.handle)).unwrap_or_default()
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -259,12 +264,13 @@ impl Drop for Call {
 
 /// What a call comes to, given what its module returned and said.
 fn verdict(rc: abi::Rc, closed: Option<Closed>) -> Result<Answer, CallFailure> {
-    let Some(closed) = closed else { return Err(CallFailure::NoAnswer) };
-    match closed.reply {
-        Reply::Aborted => Err(CallFailure::Aborted),
+    let Some(closed) = closed else { return Err(FailureKind::NoAnswer.into()) };
+    let kind = match closed.reply {
+        Reply::Aborted => FailureKind::Aborted,
         // A complete answer stands, whatever came after it: the client may not be told otherwise any more.
-        Reply::Answered(answer) if answer.is_complete() => Ok(answer),
-        Reply::Answered(_) | Reply::Begun(_) => Err(unfinished(rc, closed.words)),
-        Reply::Open => Err(failure(rc, closed.words)),
-    }
+        Reply::Answered(answer) if answer.is_complete() => return Ok(answer),
+        Reply::Answered(_) | Reply::Begun(_) => unfinished(rc, closed.words),
+        Reply::Open => failure(rc, closed.words),
+    };
+    Err(CallFailure { kind, request: closed.request })
 }

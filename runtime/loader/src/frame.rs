@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -162,8 +162,8 @@ impl Frame {
             query: query.map_or(Str::ABSENT, |query| Str::new(query.as_bytes())),
             body: if inline { Str::new(&frame.body) } else { Str::ABSENT },
             protocol: Str::ABSENT,
-            headers: frame.headers.as_ptr(),
-            params: frame.params.as_ptr(),
+            headers: first(&frame.headers),
+            params: first(&frame.params),
             content_length: content_length(&parts.headers, inline, frame.body.len()),
             deadline_ns: 0,
             request_id: [0, 0],
@@ -238,29 +238,8 @@ impl Frame {
     }
 
     fn empty() -> Box<Self> {
-        let absent = Str::ABSENT;
         Box::new(Self {
-            request: Request {
-                size: size_of_table::<Request>(),
-                flags: 0,
-                handler: 0,
-                http: 0,
-                pad: 0,
-                n_headers: 0,
-                n_params: 0,
-                method: absent,
-                scheme: absent,
-                authority: absent,
-                path: absent,
-                query: absent,
-                body: absent,
-                protocol: absent,
-                headers: std::ptr::null(),
-                params: std::ptr::null(),
-                content_length: -1,
-                deadline_ns: 0,
-                request_id: [0, 0],
-            },
+            request: Request::EMPTY,
             headers: Vec::new(),
             params: Vec::new(),
             parts: None,
@@ -296,6 +275,12 @@ impl InUse {
             }
         });
     }
+}
+
+/// NULL if there are none: an empty `Vec` has an address that leads nowhere.
+#[inline(always)]
+fn first(views: &[Header]) -> *const Header {
+    if views.is_empty() { ptr::null() } else { views.as_ptr() }
 }
 
 /// Path and query, the query one byte after the path as the ABI promises. `http://host?x=1` has no path of its own: http lends a static one.
@@ -357,6 +342,22 @@ mod tests {
         // SAFETY: the frame lives.
         assert_eq!(unsafe { (view.path.get(), view.query.get()) }, (Some(&b"/"[..]), Some(&b"x=1"[..])));
         frame.recycle();
+    }
+
+    #[test]
+    fn where_there_are_no_headers_or_parameters_there_is_null_also_in_a_frame_that_had_some() {
+        let frame = |request: http::request::Builder, captures| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            Frame::begin(parts, 0, captures, Some(Bytes::new()), None)
+        };
+        let captures = Captures { names: ["id".into()].into(), ranges: vec![(7, 8)] };
+        let full = frame(http::Request::get("/users/7").header("x-a", "b"), captures);
+        assert!(!full.request.headers.is_null() && !full.request.params.is_null());
+        full.recycle();
+        let bare = frame(http::Request::get("/users/7"), Captures::default());
+        assert_eq!((bare.request.n_headers, bare.request.n_params), (0, 0));
+        assert!(bare.request.headers.is_null() && bare.request.params.is_null());
+        bare.recycle();
     }
 
     #[test]

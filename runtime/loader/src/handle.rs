@@ -17,7 +17,7 @@ use hotbay_abi::Handle;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::frame::{Frame, FrameRef};
-use crate::host::timer;
+use crate::host::{RequestIds, timer};
 use crate::input::{Coming, Input};
 use crate::outgoing::Outgoing;
 use crate::queue::Mark;
@@ -61,6 +61,8 @@ pub(crate) struct State {
     frame: Option<FrameRef>,
     /// When the timer of this handle is due, as `now_ns` counts; 0: it is not armed.
     pub timer_at: u64,
+    /// Where it stands among all timers, which is no later than that; 0: it is not there.
+    pub timer_entry: u64,
 }
 
 /// What a handle names.
@@ -119,12 +121,20 @@ impl State {
             kind: Kind::Call,
             frame: None,
             timer_at: 0,
+            timer_entry: 0,
         }
     }
 
     #[cold]
-    fn take_all(&mut self) -> Closed {
+    fn take_all(&mut self, handle: Handle) -> Closed {
+        // Short copies only, and of few calls: the slot's lock is held.
+        let request = match &self.reply {
+            Reply::Answered(answer) if answer.is_complete() => None,
+            Reply::Begun(left) if left.is_finished() => None,
+            _ => self.frame().map(|frame| Box::new(RequestIds::of(frame, handle))),
+        };
         Closed {
+            request,
             reply: std::mem::replace(&mut self.reply, Reply::Open),
             words: self.words.take(),
             _input: self.input.take(),
@@ -161,13 +171,15 @@ pub(crate) struct Closed {
     pub reply: Reply,
     /// What it said with `fail`.
     pub words: Option<String>,
+    /// What log lines call its request by, if that has no whole answer.
+    pub request: Option<Box<RequestIds>>,
     /// What is left of its input, with trailers that the module may look at until its state has been dropped.
     pub _input: Option<Box<Input>>,
 }
 
 /// Ends a handle and returns what came of it; `None` if it was stale.
 pub(crate) fn close(handle: Handle) -> Option<Closed> {
-    close_with(handle, State::take_all)
+    close_with(handle, |state| state.take_all(handle))
 }
 
 /// As [`close`], of a call that may have been answered as most are: then only the answer is taken out, which is large.
@@ -181,10 +193,10 @@ pub(crate) fn close_answered(handle: Handle) -> Option<Result<Answer, Closed>> {
             reply @ Reply::Answered(Answer { body: AnswerBody::Whole(_), .. }) if is_usual => {
                 match std::mem::replace(reply, Reply::Open) {
                     Reply::Answered(answer) => Ok(answer),
-                    reply => Err(Closed { reply, words: None, _input: None }),
+                    reply => Err(Closed { reply, words: None, request: None, _input: None }),
                 }
             }
-            _ => Err(state.take_all()),
+            _ => Err(state.take_all(handle)),
         }
     })
 }
@@ -201,8 +213,8 @@ fn close_with<R>(handle: Handle, take: impl FnOnce(&mut State) -> R) -> Option<R
     let taken = take(&mut state);
     // Dropped after the lock.
     let _waker = state.turn.leave();
-    if state.timer_at != 0 {
-        timer::disarm(handle, std::mem::take(&mut state.timer_at));
+    if state.timer_entry != 0 {
+        timer::forget(handle, &mut state);
     }
     slot.generation.store(generation + 1, Ordering::Release);
     drop(state);

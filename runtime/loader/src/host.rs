@@ -22,6 +22,7 @@ use hotbay_abi::{ExtensionId, Handle, Host, Rc, Str, size_of_table};
 
 use crate::handle;
 
+pub use info::RequestIds;
 pub use log::follow_log_level;
 
 /// Most bytes that are kept of what a module says with `fail`.

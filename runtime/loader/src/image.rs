@@ -152,7 +152,7 @@ unsafe fn table_of(module: *const Module) -> Result<Table, LoadError> {
     let size = unsafe { (&raw const (*module).size).read() };
     // `extension` is the last field and may be absent.
     if (size as usize) < std::mem::offset_of!(Module, extension) {
-        return Err(LoadError::Table("it is shorter than ABI 0.1 requires"));
+        return Err(LoadError::Table("it is shorter than the first version of the ABI requires"));
     }
     // SAFETY: all fields up to `extension` lie within `size`, and only those are read.
     let field = unsafe { &*module.cast::<Required>() };

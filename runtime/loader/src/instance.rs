@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hotbay_abi as abi;
-use hotbay_abi::{Config, Handle, Str, size_of_table};
+use hotbay_abi::{Config, Handle, Rc, Str, size_of_table};
 use hotbay_api::{EntryKey, Reason};
 
 use crate::Image;
 use crate::handle::{self, Body, Kind};
-use crate::queue::{Command, Mark, Queue};
+use crate::queue::{Mark, Queue};
+use crate::rc::Named;
 
 /// What an instance is made with.
 #[derive(Clone, Debug)]
@@ -47,6 +48,14 @@ impl CreateError {
             Self::Failed(_) => Reason::StartFailed,
             Self::Config(_) => Reason::ConfigRejected,
             Self::Timeout(_) => Reason::StartTimeout,
+        }
+    }
+
+    /// The module's own words, if it had any.
+    pub(crate) fn words(&self) -> &str {
+        match self {
+            Self::Failed(words) | Self::Config(words) => words,
+            Self::Timeout(_) => "",
         }
     }
 }
@@ -103,7 +112,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(raw) = self.raw.take() {
-            self.queue.push(Command::Retire(raw));
+            self.queue.retire(raw);
         }
     }
 }
@@ -112,7 +121,7 @@ impl Drop for Instance {
 pub(crate) enum Step {
     Ready,
     Pending,
-    Failed(CreateError),
+    Failed(Rc, CreateError),
 }
 
 impl Raw {
@@ -122,7 +131,10 @@ impl Raw {
             let raw = Self { image, pointer: std::ptr::null_mut(), handle: 0, mark: config.mark };
             return (
                 raw,
-                Step::Failed(CreateError::Failed("too many calls and instances are alive".to_owned())),
+                Step::Failed(
+                    abi::LIMIT,
+                    CreateError::Failed("too many calls and instances are alive".to_owned()),
+                ),
             );
         };
         let name = config.key.to_string();
@@ -183,17 +195,19 @@ impl Raw {
         quiet.flatten().is_some()
     }
 
-    fn step(&self, rc: abi::Rc) -> Step {
+    fn step(&self, rc: Rc) -> Step {
         let words = handle::with(self.handle, |state| {
             state.turn.end();
             state.words.take()
         });
-        let words = || words.flatten().unwrap_or_else(|| format!("it answered {rc} and gave no words"));
+        let words =
+            || words.flatten().unwrap_or_else(|| format!("it answered {} and gave no words", Named(rc)));
         match rc {
+            abi::READY => Step::Ready,
             abi::PENDING => Step::Pending,
-            abi::DENIED => Step::Failed(CreateError::Config(words())),
-            rc if rc < 0 => Step::Failed(CreateError::Failed(words())),
-            _ => Step::Ready,
+            abi::DENIED => Step::Failed(rc, CreateError::Config(words())),
+            // Negative, or a value that the header does not name.
+            _ => Step::Failed(rc, CreateError::Failed(words())),
         }
     }
 }

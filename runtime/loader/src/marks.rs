@@ -56,6 +56,13 @@ pub(crate) fn module_name(row: u64) -> Option<String> {
     MEMORY.get()?.module(row).map(|key| key.to_string())
 }
 
+/// The row of the module whose code this thread is in, by its mark.
+pub(crate) fn row_here() -> Option<u64> {
+    // A thread that is ending may have lost its mark already.
+    let occupant = SLOT.try_with(|slot| slot.get().and_then(CallSlot::occupant));
+    occupant.ok().flatten().map(|(row, _)| row)
+}
+
 /// Runs foreign code with this thread's mark set, on behalf of the request in `frame`, which a crash names.
 pub(crate) fn in_module<R>(
     instance: &Instance,

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hotbay_abi::Handle;
@@ -46,7 +47,7 @@ pub struct Staged {
 }
 
 /// Names an instance in the engine's memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// The module's row.
     pub row: u64,
@@ -58,7 +59,10 @@ pub struct Mark {
 pub(crate) enum Running {
     Loading(Reply<Result<Arc<Image>, LoadError>>),
     Creating(Reply<Result<Instance, CreateError>>),
+    /// One that was retired, and counts as leaving.
     Stopping,
+    /// One that failed to start.
+    Discarding,
 }
 
 /// An instance that said PENDING.
@@ -89,6 +93,10 @@ struct Inner {
     waiting: Vec<Waiting>,
     running: Option<(Instant, Running)>,
     epoch: u64,
+    /// Instances that nobody uses any more and that are not destroyed yet.
+    leaving: usize,
+    /// Who waits until there is none.
+    waits_for_none: Option<Waker>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -153,6 +161,40 @@ impl Queue {
         inner.epoch += 1;
         self.changed.notify_all();
         Some((inner.epoch, running))
+    }
+
+    /// Nobody uses an instance any more: it is to be stopped and destroyed.
+    pub fn retire(&self, raw: Raw) {
+        let mut inner = self.inner();
+        inner.leaving += 1;
+        inner.commands.push_back(Command::Retire(raw));
+        drop(inner);
+        self.changed.notify_all();
+    }
+
+    /// One that was retired is destroyed, or was given up.
+    pub fn gone(&self) {
+        let mut inner = self.inner();
+        debug_assert!(inner.leaving > 0, "more instances are gone than were retired");
+        inner.leaving = inner.leaving.saturating_sub(1);
+        let waits = if inner.leaving == 0 { inner.waits_for_none.take() } else { None };
+        drop(inner);
+        waits.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many are retired and not gone yet.
+    pub fn leaving(&self) -> usize {
+        self.inner().leaving
+    }
+
+    /// Ready when there is none; one at a time may wait.
+    pub fn poll_none_leaving(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inner = self.inner();
+        if inner.leaving == 0 {
+            return Poll::Ready(());
+        }
+        inner.waits_for_none = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Keeps a pending instance.

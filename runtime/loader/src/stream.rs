@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hotbay_abi as abi;
 use http_body::Frame;
 
-use crate::answer::{CallFailure, DropReason, unfinished};
+use crate::answer::{CallFailure, DropReason, FailureKind, unfinished};
 use crate::call::{Call, POLLS_IN_A_ROW};
 use crate::handle::{self, Body, Reply, State};
 use crate::input::Input;
@@ -190,15 +190,18 @@ impl Stream {
     fn end(&mut self, rc: abi::Rc) -> Result<(), CallFailure> {
         let Some(mut call) = self.call.take() else { return Ok(()) };
         let why = if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE };
-        let Some(closed) = call.end(why) else { return Err(CallFailure::NoAnswer) };
-        match closed.reply {
+        let Some(closed) = call.end(why) else { return Err(FailureKind::NoAnswer.into()) };
+        let kind = match closed.reply {
             // Complete, whatever came after it.
-            Reply::Begun(left) if left.is_finished() => self.left = Some(left),
-            Reply::Begun(left) if left.is_broken() => return Err(CallFailure::FalseLength),
-            Reply::Aborted => return Err(CallFailure::Aborted),
-            Reply::Begun(_) | Reply::Answered(_) | Reply::Open => return Err(unfinished(rc, closed.words)),
-        }
-        Ok(())
+            Reply::Begun(left) if left.is_finished() => {
+                self.left = Some(left);
+                return Ok(());
+            }
+            Reply::Begun(left) if left.is_broken() => FailureKind::FalseLength,
+            Reply::Aborted => FailureKind::Aborted,
+            Reply::Begun(_) | Reply::Answered(_) | Reply::Open => unfinished(rc, closed.words),
+        };
+        Err(CallFailure { kind, request: closed.request })
     }
 }
 

@@ -82,11 +82,21 @@ impl Loader {
         (images.len(), images.values().filter(|image| Arc::strong_count(image) == 1).count())
     }
 
+    /// How many instances nobody uses any more and are not destroyed yet.
+    pub fn leaving(&self) -> usize {
+        self.queue.leaving()
+    }
+
+    /// Waits until there is none: each has stopped and is destroyed, or does not return. One at a time may wait.
+    pub async fn stopped(&self) {
+        std::future::poll_fn(|cx| self.queue.poll_none_leaving(cx)).await;
+    }
+
     /// To be called a few times a second: answers for a call that does not return, and lets a new thread go on.
     pub fn watch(&self) -> Option<Hang> {
         let limit = |running: &Running| match running {
             Running::Loading(_) => LOAD_LIMIT,
-            Running::Creating(_) | Running::Stopping => CALL_LIMIT,
+            Running::Creating(_) | Running::Stopping | Running::Discarding => CALL_LIMIT,
         };
         let (epoch, running) = self.queue.take_over(limit)?;
         let slot = marks::next_slot();
@@ -106,7 +116,11 @@ impl Loader {
                 reply(Err(CreateError::Timeout(CALL_LIMIT)));
                 Some(Hang::Module)
             }
-            Running::Stopping => Some(Hang::Module),
+            Running::Stopping => {
+                self.queue.gone();
+                Some(Hang::Module)
+            }
+            Running::Discarding => Some(Hang::Module),
         }
     }
 }

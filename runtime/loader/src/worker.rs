@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hotbay_abi as abi;
 use hotbay_abi::Handle;
 use hotbay_api::Digest;
 
 use crate::instance::{Raw, Step};
-use crate::marks::marked;
+use crate::marks::{marked, module_name};
 use crate::queue::{Command, Next, Queue, Reply, Running, Staged, Waiting};
+use crate::rc::Named;
 use crate::thread::unchanged;
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
 
@@ -88,7 +90,7 @@ impl Worker {
         match step {
             Step::Ready => reply(Ok(Instance::new(raw, Arc::clone(&self.queue)))),
             Step::Pending => self.wait(Waiting { raw, until, reply: Some(reply) }),
-            Step::Failed(error) => {
+            Step::Failed(_, error) => {
                 raw.forget();
                 reply(Err(error));
             }
@@ -107,9 +109,9 @@ impl Worker {
                 };
                 match step {
                     // What was pending exists, so it is destroyed, unlike after a create that failed at once.
-                    Step::Failed(error) => {
+                    Step::Failed(_, error) => {
                         reply(Err(error));
-                        self.destroy(raw);
+                        let _in_time = self.destroy(raw, Running::Discarding);
                     }
                     step => self.settle_create(raw, step, until, reply),
                 }
@@ -133,25 +135,35 @@ impl Worker {
     }
 
     fn settle_stop(&self, raw: Raw, step: &Step, until: Instant) {
-        if matches!(step, Step::Pending) {
-            return self.wait(Waiting { raw, until, reply: None });
+        match step {
+            Step::Pending => return self.wait(Waiting { raw, until, reply: None }),
+            Step::Ready => {}
+            Step::Failed(rc, error) => left_behind(&raw, Named(*rc), error.words()),
         }
-        self.destroy(raw);
+        self.end(raw);
+    }
+
+    /// The last of an instance that was retired.
+    fn end(&self, raw: Raw) {
+        if self.destroy(raw, Running::Stopping) {
+            self.queue.gone();
+        }
     }
 
     /// A start returned after it was answered for. An instance that is there all the same is retired by the thread that took over.
     fn too_late(&self, raw: Raw, step: &Step) {
         match step {
-            Step::Ready => self.queue.push(Command::Retire(raw)),
-            Step::Pending | Step::Failed(_) => raw.forget(),
+            Step::Ready => drop(Instance::new(raw, Arc::clone(&self.queue))),
+            Step::Pending | Step::Failed(..) => raw.forget(),
         }
     }
 
-    fn destroy(&self, raw: Raw) {
-        self.queue.begin(Running::Stopping);
+    /// False if it took so long that it was given up.
+    fn destroy(&self, raw: Raw, running: Running) -> bool {
+        self.queue.begin(running);
         let mark = raw.mark;
         marked(mark, 0, || raw.destroy());
-        let _over = self.queue.end(self.epoch);
+        self.queue.end(self.epoch).is_some()
     }
 
     /// Keeps a pending instance, or polls it at once if its wake has come already.
@@ -172,9 +184,17 @@ impl Worker {
             raw.forget();
             reply(Err(CreateError::Timeout(PENDING_LIMIT)));
         } else {
-            self.destroy(raw);
+            left_behind(&raw, Named(abi::PENDING), "it was still pending when its time was over");
+            self.end(raw);
         }
     }
+}
+
+/// An instance goes whatever its stop says, so the log is all that learns of it.
+fn left_behind(raw: &Raw, rc: Named, words: &str) {
+    let module = module_name(raw.mark.row);
+    let digest = raw.image.digest();
+    tracing::warn!(module, digest = %digest.short(), "stop failed with {rc}, so something of an instance may be left behind: {words}");
 }
 
 /// Has a pending instance polled on the loader thread.
@@ -188,3 +208,6 @@ impl std::task::Wake for Wakes {
         self.queue.push(Command::Poll(self.handle));
     }
 }
+
+#[cfg(test)]
+mod tests;

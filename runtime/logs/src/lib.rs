@@ -58,7 +58,8 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
-    layer.map_event_format(lines::Lines).with_writer(writer)
+    // Who read the log may be gone: to say so on standard error would be a panic.
+    layer.map_event_format(lines::Lines).with_writer(writer).log_internal_errors(false)
 }
 
 /// A subscriber that logs everything as [`json`] does, for tests: nothing is installed.
@@ -76,7 +77,12 @@ where
 {
     install(
         filter,
-        tracing_subscriber::fmt::layer().compact().with_target(false).with_ansi(ansi).with_writer(writer),
+        tracing_subscriber::fmt::layer()
+            .compact()
+            .with_target(false)
+            .with_ansi(ansi)
+            .with_writer(writer)
+            .log_internal_errors(false),
     )
 }
 

@@ -2,6 +2,7 @@
 //! length of one handover.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hotbay_api::{Digest, EntryKey, EntryReport, Reason, Trouble};
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,16 @@ pub enum DrainKind {
     Short,
 }
 
+impl DrainKind {
+    /// What an engine has beyond the deadline, to cut what is left, have its modules stop, and exit, before its keeper kills it.
+    pub const fn grace(self) -> Duration {
+        match self {
+            Self::Graceful => Duration::from_secs(5),
+            Self::Short => Duration::from_secs(1),
+        }
+    }
+}
+
 /// Why a fresh engine is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Want {
@@ -121,6 +132,8 @@ pub enum Want {
     LoaderHangs,
     /// Modules hold all threads that serve requests.
     WorkersHeld,
+    /// Calls that nobody waits for hold all threads of the pool.
+    PoolHeld,
 }
 
 /// A revision that must not be loaded.

@@ -47,6 +47,7 @@ const POOL_THREADS: usize = 37;
 const POOL_BUSY: usize = 38;
 const POOL_WAITING: usize = 39;
 const POOL_REJECTED: usize = 40;
+const POOL_ABANDONED: usize = 41;
 const LOADS: usize = 64;
 const MAX_REASONS: usize = 128;
 const SLOTS: usize = 256;
@@ -102,6 +103,8 @@ pub struct PoolGauges {
     pub threads: u64,
     /// So many of them are in a call.
     pub busy: u64,
+    /// So many of those in one that nobody waits for any more.
+    pub abandoned: u64,
     /// Calls that wait for one.
     pub waiting: u64,
 }
@@ -191,16 +194,18 @@ impl EngineMemory {
     pub fn set_pool(&self, pool: PoolGauges) {
         self.words[POOL_THREADS].store(pool.threads, Ordering::Relaxed);
         self.words[POOL_BUSY].store(pool.busy, Ordering::Relaxed);
+        self.words[POOL_ABANDONED].store(pool.abandoned, Ordering::Relaxed);
         self.words[POOL_WAITING].store(pool.waiting, Ordering::Relaxed);
     }
 
     /// What [`Self::set_pool`] said last.
     pub fn pool(&self) -> PoolGauges {
         let word = |index: usize| self.words[index].load(Ordering::Relaxed);
-        PoolGauges { threads: word(POOL_THREADS), busy: word(POOL_BUSY), waiting: word(POOL_WAITING) }
+        let (threads, busy) = (word(POOL_THREADS), word(POOL_BUSY));
+        PoolGauges { threads, busy, abandoned: word(POOL_ABANDONED), waiting: word(POOL_WAITING) }
     }
 
-    /// A call was refused because too many wait for the pool.
+    /// A call was refused because too many wait for the pool, or in vain.
     pub fn count_rejected(&self) {
         self.words[POOL_REJECTED].fetch_add(1, Ordering::Relaxed);
     }

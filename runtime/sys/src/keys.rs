@@ -4,7 +4,9 @@
 //! aborts: "out of TLS keys". Here the four functions of POSIX are exported by the executable itself, which the dynamic linker asks before libc: all keys of
 //! the process are numbers of ours, their values lie in a table that each thread has, and one real key sees to it that the table's destructors run.
 //!
-//! Owns those four symbols of whatever program this crate is linked into. Must not use Rust's allocator: that may keep its own state by these very functions.
+//! Owns those four symbols of whatever program this crate is linked into. Must not allocate, with Rust's allocator or with `malloc`: both may be `heap`, which
+//! learns of a new thread as it allocates, and sets a value by these very functions while one of them is at work. So a thread's first values lie in its static
+//! thread-local storage, more of them in pages from the kernel.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
@@ -16,6 +18,10 @@ use libc::{EAGAIN, EINVAL, ENOMEM, pthread_key_t};
 
 /// So many at a time: 1,200 modules take some 5,000. A megabyte of zeroes, of which the kernel gives only the pages that are used.
 const KEYS: usize = 65_536;
+/// So many values a thread has without asking the kernel. An allocator's key is among the first that are made, so setting it is never more than a store.
+const FIRST: usize = 64;
+/// The fewest values beyond those: a page of x86-64.
+const MORE: usize = 4096 / size_of::<Value>();
 /// How often destructors are run that set values anew (PTHREAD_DESTRUCTOR_ITERATIONS of glibc's limits.h).
 const PASSES: usize = 4;
 
@@ -36,12 +42,16 @@ struct Value {
     value: *mut c_void,
 }
 
-/// A thread's values: `len` of them, in memory of libc's.
+/// A thread's values: `len` of them, which are [`FIRST_VALUES`] or a mapping.
 #[derive(Clone, Copy)]
 struct Table {
     values: *mut Value,
     len: usize,
 }
+
+const NO_VALUE: Value = Value { sequence: 0, value: ptr::null_mut() };
+/// Of a thread that has set none.
+const NO_TABLE: Table = Table { values: ptr::null_mut(), len: 0 };
 
 /// What libc gives: one key, and the function that fills it.
 struct Real {
@@ -56,8 +66,9 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 static REAL: OnceLock<Option<Real>> = OnceLock::new();
 
 thread_local! {
-    // Without a destructor: it is there until the thread's last instruction.
-    static TABLE: Cell<Table> = const { Cell::new(Table { values: ptr::null_mut(), len: 0 }) };
+    // Both without a destructor: they are there until the thread's last instruction.
+    static TABLE: Cell<Table> = const { Cell::new(NO_TABLE) };
+    static FIRST_VALUES: Cell<[Value; FIRST]> = const { Cell::new([NO_VALUE; FIRST]) };
 }
 
 unsafe extern "C" {
@@ -169,22 +180,56 @@ pub unsafe extern "C" fn pthread_setspecific(key: pthread_key_t, value: *const c
     0
 }
 
-/// Makes room for `index`, and has libc call [`destroy`] when the thread ends.
+/// Makes room for `index`.
 fn grow(table: Table, index: usize) -> Option<Table> {
-    let len = (index + 1).next_power_of_two().max(64);
-    // SAFETY: `values` is NULL or came from here, and nobody else has it.
-    let values = unsafe { libc::realloc(table.values.cast(), len * size_of::<Value>()) }.cast::<Value>();
-    if values.is_null() {
-        return None;
+    let table = if table.len == 0 { begin()? } else { table };
+    if index < table.len {
+        return Some(table);
     }
-    // SAFETY: the new part of what was given; sequence 0 is nobody's.
-    unsafe { values.add(table.len).write_bytes(0, len - table.len) };
+    let len = (index + 1).next_power_of_two().max(MORE);
+    let values = map(len)?;
+    // SAFETY: the new one is longer, and another mapping.
+    unsafe { ptr::copy_nonoverlapping(table.values, values, table.len) };
     let grown = Table { values, len };
     TABLE.set(grown);
-    let real = real()?;
+    unmap(table);
+    Some(grown)
+}
+
+/// Gives the thread its first table, and has libc call [`destroy`] when the thread ends.
+fn begin() -> Option<Table> {
+    let table = Table { values: FIRST_VALUES.with(Cell::as_ptr).cast(), len: FIRST };
+    // Before libc is asked, which may allocate: whoever comes here on behalf of that finds the table.
+    TABLE.set(table);
     // SAFETY: the key is ours; its value says only that there is a table.
-    let set = unsafe { (real.set)(real.key, values.cast()) };
-    (set == 0).then_some(grown)
+    let set = real().map(|real| unsafe { (real.set)(real.key, table.values.cast()) });
+    if set != Some(0) {
+        end();
+        return None;
+    }
+    Some(TABLE.get())
+}
+
+/// Leaves the thread without a table.
+fn end() {
+    unmap(TABLE.replace(NO_TABLE));
+    FIRST_VALUES.set([NO_VALUE; FIRST]);
+}
+
+/// So many values that are nobody's: sequence 0, as the kernel gives pages.
+fn map(len: usize) -> Option<*mut Value> {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, at no address in particular.
+    let pages = unsafe { libc::mmap(ptr::null_mut(), len * size_of::<Value>(), access, kind, -1, 0) };
+    (pages != libc::MAP_FAILED).then_some(pages.cast())
+}
+
+/// Gives a table back that is the thread's no more.
+fn unmap(table: Table) {
+    if table.len > FIRST {
+        // SAFETY: it is from `map`, of that length, and nobody has it any more.
+        unsafe { libc::munmap(table.values.cast(), table.len * size_of::<Value>()) };
+    }
 }
 
 /// Runs when a thread with a table ends. A value that is set by a destructor after the last pass has its destructor run in libc's next one.
@@ -201,9 +246,7 @@ unsafe extern "C" fn destroy(_table: *mut c_void) {
             break;
         }
     }
-    let table = TABLE.replace(Table { values: ptr::null_mut(), len: 0 });
-    // SAFETY: from `grow`, and nobody has it any more.
-    unsafe { libc::free(table.values.cast()) };
+    end();
 }
 
 /// Empties a value, and calls its destructor if it has one.
@@ -211,11 +254,15 @@ fn destroy_value(index: usize) -> bool {
     let place = TABLE.get().values.wrapping_add(index);
     // SAFETY: `destroy` stays below the table's length.
     let Value { sequence, value } = unsafe { place.read() };
+    if value.is_null() {
+        // Most are, and a page that is only read is none of the thread's own.
+        return false;
+    }
     // SAFETY: as above.
     unsafe { place.write(Value { sequence, value: ptr::null_mut() }) };
     let key = &ALL[index];
     let destructor = key.destructor.load(Ordering::Acquire);
-    if value.is_null() || destructor.is_null() || key.sequence.load(Ordering::Acquire) != sequence {
+    if destructor.is_null() || key.sequence.load(Ordering::Acquire) != sequence {
         return false;
     }
     // SAFETY: stored by `pthread_key_create` from such a function.
@@ -226,91 +273,4 @@ fn destroy_value(index: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(destructor: Option<Destructor>) -> pthread_key_t {
-        let mut key = pthread_key_t::MAX;
-        // SAFETY: `key` may be written. libc's declaration is linked to the function of this module, as every other caller's is.
-        assert_eq!(unsafe { libc::pthread_key_create(&raw mut key, destructor) }, 0);
-        key
-    }
-
-    fn set(key: pthread_key_t, value: usize) -> c_int {
-        // SAFETY: the tests' destructors take numbers for pointers and follow none.
-        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(value)) }
-    }
-
-    fn get(key: pthread_key_t) -> usize {
-        // SAFETY: any number may be asked for.
-        unsafe { libc::pthread_getspecific(key) }.addr()
-    }
-
-    fn delete(key: pthread_key_t) -> c_int {
-        // SAFETY: any number may be deleted.
-        unsafe { libc::pthread_key_delete(key) }
-    }
-
-    #[test]
-    fn there_are_more_keys_than_libc_has_and_each_thread_has_values_of_its_own() {
-        let keys: Vec<_> = (0..5_000).map(|_| key(None)).collect();
-        let check = |offset: usize| {
-            let mut sorted = keys.clone();
-            sorted.dedup();
-            assert_eq!(sorted.len(), keys.len(), "no key is given out twice");
-            assert!(keys.iter().all(|&key| get(key) == 0), "a new thread has no values");
-            keys.iter().enumerate().for_each(|(index, &key)| assert_eq!(set(key, index + offset), 0));
-            keys.iter().enumerate().for_each(|(index, &key)| assert_eq!(get(key), index + offset));
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| check(1));
-            scope.spawn(|| check(100_000));
-        });
-        keys.into_iter().for_each(|key| assert_eq!(delete(key), 0));
-    }
-
-    #[test]
-    fn a_key_that_is_given_out_again_has_no_value_of_its_earlier_owner() {
-        let first = key(None);
-        assert_eq!((set(first, 7), get(first)), (0, 7));
-        assert_eq!((delete(first), delete(first)), (0, EINVAL));
-        assert_eq!((get(first), set(first, 8)), (0, EINVAL));
-        // The search goes on behind the last one, so the same number comes back after all others: it is made to be the next.
-        NEXT.store(first as usize, Ordering::Relaxed);
-        let again = key(None);
-        assert_eq!(get(again), 0);
-        assert_eq!(delete(again), 0);
-        assert_eq!((get(u32::MAX), set(u32::MAX, 1), delete(u32::MAX)), (0, EINVAL, EINVAL));
-    }
-
-    static RUN: AtomicUsize = AtomicUsize::new(0);
-    static SETS_AGAIN: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-    unsafe extern "C" fn count(value: *mut c_void) {
-        RUN.fetch_add(value.addr(), Ordering::Relaxed);
-    }
-
-    unsafe extern "C" fn set_again(value: *mut c_void) {
-        count_one(value);
-        set(SETS_AGAIN.load(Ordering::Relaxed) as pthread_key_t, value.addr());
-    }
-
-    fn count_one(value: *mut c_void) {
-        // SAFETY: `count` follows no pointer.
-        unsafe { count(value) };
-    }
-
-    #[test]
-    fn destructors_run_when_a_thread_ends_and_a_bounded_number_of_times() {
-        let (plain, again) = (key(Some(count)), key(Some(set_again)));
-        SETS_AGAIN.store(again as usize, Ordering::Relaxed);
-        std::thread::spawn(move || assert_eq!((set(plain, 1_000_000), set(again, 1)), (0, 0)))
-            .join()
-            .unwrap();
-        let total = RUN.load(Ordering::Relaxed);
-        assert_eq!(total / 1_000_000, 1, "a value's destructor runs once");
-        let passes = total % 1_000_000;
-        assert!((PASSES..=PASSES * PASSES).contains(&passes), "{passes} passes for one that never gives up");
-        assert_eq!((delete(plain), delete(again)), (0, 0));
-    }
-}
+mod tests;

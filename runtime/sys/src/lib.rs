@@ -6,6 +6,9 @@
 
 #[allow(unsafe_code)]
 pub mod crash;
+#[cfg(all(feature = "heap", not(miri)))]
+#[allow(unsafe_code)]
+pub mod heap;
 #[allow(unsafe_code)]
 pub mod keys;
 pub mod listener;

@@ -13,6 +13,8 @@ use hotbay_loader::{Body, CallFailure, DropReason, Stream};
 use http_body::Frame;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::pool::Ticket;
+
 /// Pieces on their way from the pool. What a client does not take waits before them, where it is bounded by bytes.
 const PIECES: usize = 2;
 
@@ -20,8 +22,8 @@ const PIECES: usize = 2;
 pub(crate) enum Source {
     /// Its call is polled here.
     Here(Box<Stream>),
-    /// Its call lives on the pool.
-    Pooled(Pooled),
+    /// Its call lives on the pool. Boxed: the others carry no room for it.
+    Pooled(Box<Pooled>),
 }
 
 /// The reading end of a stream whose call lives on the pool.
@@ -32,6 +34,8 @@ pub(crate) struct Pooled {
     length: Option<u64>,
     is_upgrade: bool,
     is_over: bool,
+    /// Dropped with the rest if the client leaves before the end: then the pool knows that nobody waits for the call. After what says why it ends.
+    ticket: Option<Ticket>,
 }
 
 /// What comes from the pool; nothing more: the module is done.
@@ -82,9 +86,10 @@ pub(crate) fn pumped(stream: Box<Stream>, end: Arc<CallEnd>) -> (Source, Pump) {
         length,
         is_upgrade,
         is_over: false,
+        ticket: None,
     };
     let client = is_upgrade.then_some(client);
-    (Source::Pooled(reading), Pump { stream, pieces: pieces_tx, client, end })
+    (Source::Pooled(Box::new(reading)), Pump { stream, pieces: pieces_tx, client, end })
 }
 
 impl Source {
@@ -125,6 +130,15 @@ impl Source {
         match self {
             Self::Here(stream) => stream.set_end(reason),
             Self::Pooled(pooled) => pooled.end.set(reason),
+        }
+    }
+
+    /// Whoever takes the stream waits for its call from now on.
+    pub fn wait(&mut self, mut ticket: Ticket) {
+        match self {
+            // Nothing of the call is left.
+            Self::Here(_) => ticket.answered(),
+            Self::Pooled(pooled) => pooled.ticket = Some(ticket),
         }
     }
 
@@ -171,6 +185,7 @@ impl Pooled {
             }
             None => {
                 self.is_over = true;
+                self.ticket.iter_mut().for_each(Ticket::answered);
                 None
             }
         })
@@ -250,3 +265,6 @@ fn hear(stream: &mut Stream, client: &mut Option<oneshot::Receiver<Body>>, cx: &
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

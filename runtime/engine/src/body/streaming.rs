@@ -13,7 +13,7 @@ use http_body::Frame;
 
 use super::{Source, split_piece};
 use crate::connection::Busy;
-use crate::request::Cut;
+use crate::request::{Cut, ids};
 use crate::table::{InFlight, Target};
 use crate::tally::Underway;
 
@@ -106,7 +106,8 @@ impl Streaming {
 
     /// Says why the client sees a cut.
     pub fn failed(&self, failure: &CallFailure) -> Cut {
-        tracing::warn!(module = %self.target.key, error = %failure, "an answer was cut");
+        let (request_id, trace_id) = ids(failure);
+        tracing::warn!(module = %self.target.key, request_id, trace_id, error = %failure, "an answer was cut");
         Cut
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the choice of protocol by the first bytes, and the news of bytes that come and go. Must not decide how a connection ends.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::conn::{Conn, Phase};
@@ -19,7 +19,7 @@ use super::conn::{Conn, Phase};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket that tells when bytes come and go, and gives the first ones again to who serves it.
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: TcpStream,
     conn: Arc<Conn>,
     first: [u8; PREFACE.len()],
@@ -57,6 +57,24 @@ impl Client {
             }
         })
         .await
+    }
+
+    /// Done when the client has reset the connection, whether or not anybody reads or writes.
+    pub fn reset(&self) -> impl Future<Output = ()> + Send + use<> {
+        // Of its own descriptor: whoever reads and writes has the other one borrowed.
+        let watched = rustix::io::fcntl_dupfd_cloexec(&self.socket, 0)
+            .map_err(io::Error::from)
+            .and_then(|socket| TcpStream::from_std(socket.into()));
+        async move {
+            match watched {
+                // The kernel counts nothing as an error that a connection outlives.
+                Ok(socket) => drop(socket.ready(Interest::ERROR).await),
+                Err(error) => {
+                    tracing::debug!(%error, "a reset of an upgraded connection will be seen late");
+                    pending().await
+                }
+            }
+        }
     }
 
     fn poll_socket(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -17,7 +17,7 @@ use crate::timers::Timers;
 
 const LARGE: usize = 1 << 20;
 /// What the buffer of a connection may grow to.
-const ROOM: u64 = 32 * 1024;
+const ROOM: u64 = 64 * 1024;
 const DEADLINE: Duration = Duration::from_secs(60);
 const LIMITS: Limits = Limits { head: 30, idle: 620, answer: 60 };
 /// The beginning of an HTTP/2 connection whose client gives answers no window, and its first request.

@@ -1,9 +1,11 @@
 //! What the control loop hears of threads that are held.
 //!
-//! Owns whom a finding is about, in words, and that a build is named once. Must not judge: `stall` has.
+//! Owns whom a finding is about, in words, and that a build is named once; and that those whose calls never return are named, and an engine replaced that has
+//! lost all its blocking threads to them. Must not judge: `stall` has, and `pool`.
 
 use std::collections::BTreeSet;
 
+use hotbay_loader::Mark;
 use hotbay_protocol::{Demoted, Stay, ToKeeper, Want};
 
 use super::Control;
@@ -28,6 +30,28 @@ impl Control {
                 }
                 false
             }
+        }
+    }
+
+    /// Looks whose calls on the pool do not return.
+    pub(super) fn watch_pool(&mut self) {
+        let (stuck, is_held) = self.server.pool().stuck();
+        let named = |mark: &Mark| {
+            let key = self.memory.module(usize::try_from(mark.row).ok()?)?;
+            Some((key, format!("{:016x}", mark.fingerprint)))
+        };
+        let (new, over) = self.modules.set_stuck(stuck.iter().filter_map(named).collect());
+        for key in &new {
+            let reason = hotbay_api::Reason::Stalled;
+            tracing::warn!(
+                module = %key, %reason,
+                "calls that nobody waits for any more hold all blocking threads that the module may have: others are answered 503 until those return or the engine is replaced"
+            );
+        }
+        over.iter().for_each(|key| tracing::info!(module = %key, "the module has blocking threads again"));
+        self.stirred |= !new.is_empty() || !over.is_empty();
+        if is_held && !std::mem::replace(&mut self.told_pool, true) {
+            self.link.send(&ToKeeper::Want(Want::PoolHeld));
         }
     }
 

@@ -1,14 +1,20 @@
 //! Builds whose calls run on the pool, because they have held threads that serve.
 //!
-//! Owns which those are. A build, not a module: a new one gets a new chance, another config does not.
+//! Owns which those are. A build, not a module: a new one gets a new chance, another config does not. Modules of several namespaces may have one build: each
+//! learns what was found, and none learns whose calls it was found in. Owns, too, which of them have lost all their threads there.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
-use hotbay_api::{Digest, Reason, Trouble};
+use hotbay_api::{Digest, EntryKey, Reason, Trouble};
 use hotbay_protocol::Demoted;
 
 use super::module::Module;
 use super::{Active, Modules};
+
+/// What is told of an instance whose calls there do not return.
+const STUCK: &str =
+    "calls that nobody waits for any more hold all its blocking threads, so others are answered 503";
 
 impl<I> Modules<I> {
     /// Notes that a build's calls run on the pool from now on. False if that was known.
@@ -16,7 +22,7 @@ impl<I> Modules<I> {
         match self.demoted.entry(demoted.digest) {
             Entry::Occupied(_) => false,
             Entry::Vacant(free) => {
-                free.insert(demoted.message);
+                free.insert(demoted);
                 true
             }
         }
@@ -27,11 +33,30 @@ impl<I> Modules<I> {
         self.demoted.contains_key(digest)
     }
 
+    /// Notes which instances' calls on the pool do not return. Returns those that are new among them, and those that are none any more.
+    pub fn set_stuck(&mut self, stuck: BTreeSet<(EntryKey, String)>) -> (Vec<EntryKey>, Vec<EntryKey>) {
+        let keys = |some: &BTreeSet<(EntryKey, String)>, others: &BTreeSet<(EntryKey, String)>| {
+            some.difference(others).map(|(key, _)| key.clone()).collect()
+        };
+        let changed = (keys(&stuck, &self.stuck), keys(&self.stuck, &stuck));
+        self.stuck = stuck;
+        changed
+    }
+
     /// What is to be known of what serves of a module.
-    pub(super) fn notice(&self, module: &Module<I>) -> Option<Trouble> {
-        let Active { digest, .. } = module.active.as_ref()?;
-        let message =
-            format!("{}; calls of this build run on the blocking threads now", self.demoted.get(digest)?);
-        Some(Trouble { reason: Reason::Stalled, message })
+    pub(super) fn notice(&self, key: &EntryKey, module: &Module<I>) -> Option<Trouble> {
+        let Active { digest, fingerprint, .. } = module.active.as_ref()?;
+        let is_stuck = self.stuck.contains(&(key.clone(), fingerprint.clone()));
+        let stuck = is_stuck.then(|| STUCK.to_owned());
+        // Another's routes, and even that it is there, are its own namespace's.
+        let demoted = self.demoted.get(digest).map(|demoted| match demoted.key == *key {
+            true => demoted.message.as_str(),
+            false => "a module with the same build held a thread of the engine elsewhere in this pod",
+        });
+        let demoted =
+            demoted.map(|deed| format!("{deed}; calls of this build run on the blocking threads now"));
+        let messages: Vec<String> = [stuck, demoted].into_iter().flatten().collect();
+        let message = messages.join("; ");
+        (!message.is_empty()).then_some(Trouble { reason: Reason::Stalled, message })
     }
 }

@@ -345,7 +345,7 @@ fn a_demoted_build_serves_on_and_its_report_says_so() {
     case.apply(&bay(&["v1"]));
     case.succeed("v1");
     let digest = Digest::of(b"v1");
-    let demoted = |message: &str| hotbay_protocol::Demoted { key: key(), digest, message: message.into() };
+    let demoted = |message: &str| Demoted { key: key(), digest, message: message.into() };
     let notice = |case: &Case| case.modules.reports().remove(&key()).unwrap().notice;
     assert_eq!((case.modules.is_demoted(&digest), notice(&case)), (false, None));
     assert!(case.modules.demote(demoted("handler slow held a thread")));
@@ -356,4 +356,37 @@ fn a_demoted_build_serves_on_and_its_report_says_so() {
     case.apply(&bay(&["v2", "v1"]));
     case.succeed("v2");
     assert_eq!(notice(&case), None, "another build has a chance of its own");
+}
+
+#[test]
+fn a_module_of_the_same_build_learns_that_it_was_demoted_and_nothing_of_whose_calls_it_was_seen_in() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    let other = EntryKey::new("secret", "project").unwrap();
+    let message = "handler slow (/merger/{buyer}) held a thread of the engine for 500 ms".to_owned();
+    case.modules.demote(Demoted { key: other, digest: Digest::of(b"v1"), message });
+    let notice = case.modules.reports().remove(&key()).unwrap().notice.unwrap();
+    assert_eq!(notice.reason, Reason::Stalled);
+    let words = "a module with the same build held a thread of the engine elsewhere in this pod; calls of this build run on the blocking threads now";
+    assert_eq!(notice.message, words);
+}
+
+#[test]
+fn a_module_whose_blocking_threads_are_all_lost_says_so_until_they_are_not() {
+    let mut case = Case::new();
+    case.apply(&bay(&["v1"]));
+    case.succeed("v1");
+    let notice = |case: &Case| case.modules.reports().remove(&key()).unwrap().notice;
+    let stuck = |name: &str| BTreeSet::from([(key(), revision(name).fingerprint())]);
+    assert_eq!(case.modules.set_stuck(stuck("v0")), (vec![key()], vec![]));
+    assert_eq!(notice(&case), None, "it was another instance");
+    assert_eq!(case.modules.set_stuck(stuck("v1")), (vec![key()], vec![key()]));
+    assert_eq!(case.modules.set_stuck(stuck("v1")), (vec![], vec![]));
+    let told = notice(&case).unwrap();
+    assert_eq!(told.reason, Reason::Stalled);
+    assert!(told.message.starts_with("calls that nobody waits for any more hold all"), "{}", told.message);
+    assert_eq!(case.report(), (EntryState::Active, Some("v1".into()), None));
+    assert_eq!(case.modules.set_stuck(BTreeSet::new()), (vec![], vec![key()]));
+    assert_eq!(notice(&case), None);
 }

@@ -6,8 +6,11 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Instant;
+
+use hotbay_loader::Mark;
 
 use super::Inner;
 
@@ -24,8 +27,10 @@ const RUNS_AGAIN: u8 = 3;
 const OVER: u8 = 4;
 
 pub(super) struct Task {
-    row: usize,
+    whose: Mark,
     state: AtomicU8,
+    /// Since when nobody waits for it.
+    left: OnceLock<Instant>,
     /// Locked by who polls alone; nobody waits for it.
     work: Mutex<Option<Work>>,
     pool: Weak<Inner>,
@@ -33,14 +38,25 @@ pub(super) struct Task {
 
 impl Task {
     /// To be put into the queue.
-    pub fn new(row: usize, work: Work, pool: &Arc<Inner>) -> Arc<Self> {
+    pub fn new(whose: Mark, work: Work, pool: &Arc<Inner>) -> Arc<Self> {
         let (work, pool) = (Mutex::new(Some(work)), Arc::downgrade(pool));
-        Arc::new(Self { row, state: AtomicU8::new(QUEUED), work, pool })
+        Arc::new(Self { whose, state: AtomicU8::new(QUEUED), left: OnceLock::new(), work, pool })
     }
 
     /// Whose it is.
-    pub fn row(&self) -> usize {
-        self.row
+    pub fn whose(&self) -> Mark {
+        self.whose
+    }
+
+    /// Nobody waits for it any more.
+    pub fn leave(&self, now: Instant) {
+        // Whoever waits leaves once.
+        let _first = self.left.set(now);
+    }
+
+    /// Since when nobody does.
+    pub fn left(&self) -> Option<Instant> {
+        self.left.get().copied()
     }
 
     /// Polls it once.
@@ -62,6 +78,13 @@ impl Task {
             self.state.store(QUEUED, Ordering::Release);
             self.enqueue();
         }
+    }
+
+    /// Drops what has not begun.
+    pub fn forget(&self) {
+        self.state.store(OVER, Ordering::Release);
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(work);
     }
 
     fn enqueue(self: &Arc<Self>) {

@@ -17,6 +17,15 @@ fn memory() -> EngineMemory {
     EngineMemory::new(SharedWords::map(&fd).unwrap()).unwrap()
 }
 
+fn of(row: usize) -> Mark {
+    Mark { row: row as u64, fingerprint: 0 }
+}
+
+/// Runs a call that somebody waits for to its end.
+fn run(pool: &Pool, row: usize, call: impl Future<Output = ()> + Send + 'static) -> Result<(), Refused> {
+    pool.spawn(of(row), call).map(|mut ticket| ticket.answered())
+}
+
 /// Calls that hold their threads until they are let go.
 struct Held {
     begun: Receiver<usize>,
@@ -30,10 +39,10 @@ impl Held {
         Self { begun, begin, go: Vec::new() }
     }
 
-    fn spawn(&mut self, pool: &Pool, row: usize) -> Result<(), Full> {
+    fn spawn(&mut self, pool: &Pool, row: usize) -> Result<(), Refused> {
         let (go, gone) = channel();
         let begin = self.begin.clone();
-        pool.spawn(row, async move {
+        run(pool, row, async move {
             begin.send(row).unwrap();
             // Until it is told to, or the test is over.
             let _told = gone.recv();
@@ -67,15 +76,19 @@ fn calls_that_hold_their_threads_run_side_by_side_and_one_module_never_has_all()
         held.spawn(&pool, 1).unwrap();
     }
     assert_eq!(held.begin(6), [1; 6], "three quarters of the threads are its share");
-    assert_eq!(memory.pool(), PoolGauges { threads: 8, busy: 6, waiting: 14 });
+    assert_eq!(memory.pool(), PoolGauges { threads: 8, busy: 6, waiting: 14, ..PoolGauges::default() });
     for row in [2, 3] {
         held.spawn(&pool, row).unwrap();
     }
     assert_eq!(held.begin(2), [2, 3]);
-    wait_for("all are busy", || memory.pool() == PoolGauges { threads: 8, busy: 8, waiting: 14 });
+    wait_for("all are busy", || {
+        memory.pool() == PoolGauges { threads: 8, busy: 8, waiting: 14, ..PoolGauges::default() }
+    });
     held.go.clear();
     assert_eq!(held.begin(14), [1; 14]);
-    wait_for("all is done", || memory.pool() == PoolGauges { threads: 8, busy: 0, waiting: 0 });
+    wait_for("all is done", || {
+        memory.pool() == PoolGauges { threads: 8, busy: 0, waiting: 0, ..PoolGauges::default() }
+    });
 }
 
 #[test]
@@ -89,16 +102,41 @@ fn beyond_its_bounds_the_pool_refuses_and_counts() {
     for _ in 0..8 {
         held.spawn(&pool, 1).unwrap();
     }
-    assert_eq!(held.spawn(&pool, 1), Err(Full));
+    assert_eq!(held.spawn(&pool, 1), Err(Refused::Full));
     for _ in 0..8 {
         held.spawn(&pool, 2).unwrap();
     }
-    assert_eq!(held.spawn(&pool, 3), Err(Full), "there is no room for anybody");
+    assert_eq!(held.spawn(&pool, 3), Err(Refused::Full), "there is no room for anybody");
     let mut tally = hotbay_protocol::Tally::default();
     memory.add_to(&mut tally);
     assert_eq!((tally.rejected, memory.pool().waiting), (2, 16));
     held.go.clear();
     assert_eq!(held.begin(16), [[1; 8], [2; 8]].concat());
+}
+
+#[test]
+fn whoever_leaves_takes_a_call_along_that_has_not_begun_and_is_counted_for_one_that_has() {
+    let memory = memory();
+    let pool = Pool::new(1, memory.clone());
+    let (begin, begun) = channel();
+    let (go, gone) = channel::<()>();
+    let held = pool.spawn(of(1), async move {
+        begin.send(()).unwrap();
+        let _told = gone.recv();
+    });
+    begun.recv_timeout(DEADLINE).unwrap();
+    let (dropped_tx, dropped) = channel();
+    let tells = Tells(dropped_tx);
+    let waits = pool.spawn(of(1), async move { drop(tells) }).unwrap();
+    assert_eq!(memory.pool(), PoolGauges { threads: 1, busy: 1, abandoned: 0, waiting: 1 });
+    drop(waits);
+    assert_eq!(dropped.try_recv(), Ok(thread::current().id()), "it has not begun, and never will");
+    assert_eq!(memory.pool(), PoolGauges { threads: 1, busy: 1, abandoned: 0, waiting: 0 });
+    drop(held);
+    assert_eq!(memory.pool(), PoolGauges { threads: 1, busy: 1, abandoned: 1, waiting: 0 });
+    assert_eq!(pool.stuck(), (vec![], false), "it may still return");
+    drop(go);
+    wait_for("it has", || memory.pool() == PoolGauges { threads: 1, ..PoolGauges::default() });
 }
 
 /// Says on drop which thread that was on.
@@ -118,7 +156,7 @@ fn a_call_that_waits_holds_no_thread_and_is_polled_and_dropped_on_the_pool() {
     for row in 1..=3 {
         let (wake, woken) = oneshot::channel::<()>();
         let tells = Tells(dropped_tx.clone());
-        pool.spawn(row, async move {
+        run(&pool, row, async move {
             let _tells = tells;
             woken.await.unwrap();
         })
@@ -127,7 +165,7 @@ fn a_call_that_waits_holds_no_thread_and_is_polled_and_dropped_on_the_pool() {
     }
     // A thread that held one of them would never come to this.
     let (name_tx, name) = channel();
-    pool.spawn(4, async move { name_tx.send(thread::current().id()).unwrap() }).unwrap();
+    run(&pool, 4, async move { name_tx.send(thread::current().id()).unwrap() }).unwrap();
     let only = name.recv_timeout(DEADLINE).unwrap();
     assert!(dropped.try_recv().is_err(), "they wait");
     wakes.into_iter().for_each(|wake| wake.send(()).unwrap());
@@ -143,7 +181,7 @@ fn a_wake_that_comes_while_a_call_is_polled_is_not_lost() {
     for _ in 0..1000 {
         let (wake, woken) = oneshot::channel();
         let told = done_tx.clone();
-        pool.spawn(1, async move {
+        run(&pool, 1, async move {
             woken.await.unwrap();
             // Once more, by ourselves.
             let mut first = true;
@@ -188,7 +226,7 @@ fn a_panic_ends_its_call_and_no_thread() {
     let (dropped_tx, dropped) = channel();
     for _ in 0..3 {
         let tells = Tells(dropped_tx.clone());
-        pool.spawn(1, async move {
+        run(&pool, 1, async move {
             let _tells = tells;
             panic!("on purpose");
         })

@@ -1,7 +1,7 @@
 //! A call on the pool, from the queue to its answer, and on to the end of its stream.
 //!
-//! Owns the way of a request to a thread that it may hold, and of the answer's head back; what follows a head comes by [`Source`]. From the call's first
-//! poll to its drop, nothing of it runs on the threads that serve. Its place among the requests in flight is kept until then: a handler that does not
+//! Owns the way of a request to a thread that it may hold, and of the answer's head back; what follows a head comes by [`Source`], which also tells the pool
+//! that the client has left. From the call's first poll to its drop, nothing of it runs on the threads that serve. Its place among the requests in flight is kept until then: a handler that does not
 //! return counts as in flight, whoever has long gone.
 
 use std::future::poll_fn;
@@ -10,12 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use hotbay_loader::{Answer, AnswerBody, CallFailure, DropReason, Incoming, Started};
+use hotbay_loader::{
+    Answer, AnswerBody, CallFailure, DropReason, FailureKind, Incoming, RequestIds, Started,
+};
 use http::Response;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
-use super::{Cut, NO_MODULE, failed, headed, later, too_late};
-use crate::body::{CallEnd, Payload, Source, Streaming, pumped};
+use super::{Cut, failed, headed, later, too_late};
+use crate::body::{CallEnd, Further, Payload, Source, Streaming, pumped};
+use crate::pool::{Refused, Ticket};
 use crate::serve::Shared;
 use crate::table::InFlight;
 
@@ -34,6 +38,8 @@ struct Queued {
 struct Awaited<'s> {
     answer: oneshot::Receiver<Answered>,
     end: Arc<CallEnd>,
+    /// Goes with the answer's stream if it has one.
+    ticket: Option<Ticket>,
     shared: &'s Shared,
 }
 
@@ -52,24 +58,46 @@ pub(super) async fn call(
     shared: &Shared,
 ) -> Result<Response<Payload>, Cut> {
     let target = Arc::clone(&in_flight.0);
-    let row = target.instance.as_ref().map(|instance| instance.mark().row);
-    let row = row.and_then(|row| usize::try_from(row).ok()).unwrap_or(NO_MODULE);
+    let whose = target.instance.as_ref().map(|instance| instance.mark()).unwrap_or_default();
+    // The call has its own id, but it may hold its thread: then only what its client said can be asked for.
+    let sent = RequestIds::sent(&incoming.parts.headers);
     let (end, (answer_tx, answer)) = (Arc::<CallEnd>::default(), oneshot::channel());
-    let mut awaited = Awaited { answer, end: Arc::clone(&end), shared };
-    let queued = Queued { incoming, in_flight, answer: answer_tx, end, ending: Arc::clone(&shared.ending) };
-    if shared.pool.spawn(row, queued.run()).is_err() {
-        return Ok(later("too many calls wait for a blocking thread\n"));
+    let ending = Arc::clone(&shared.ending);
+    let queued = Queued { incoming, in_flight, answer: answer_tx, end: Arc::clone(&end), ending };
+    let ticket = match shared.pool.spawn(whose, queued.run()) {
+        Ok(ticket) => ticket,
+        Err(Refused::Full) => return Ok(later("too many calls wait for a blocking thread\n")),
+        Err(Refused::Stuck) => return Ok(later("the calls before this one do not return\n")),
+    };
+    let mut awaited = Awaited { answer, end, ticket: Some(ticket), shared };
+    let mut answered = shared.timers.timeout(target.timeout, &mut awaited.answer).await;
+    if let Ok(answered) = &mut answered
+        && let Some(ticket) = awaited.ticket.take()
+    {
+        hand_over(ticket, answered);
     }
-    match shared.timers.timeout(target.timeout, &mut awaited.answer).await {
+    match answered {
         Ok(Ok(Ok(response))) => Ok(response),
         Ok(Ok(Err(failure))) => failed(&failure, &target),
         // It has panicked on our side of it.
-        Ok(Err(_no_word)) => failed(&CallFailure::NoAnswer, &target),
+        Ok(Err(_no_word)) => failed(&FailureKind::NoAnswer.into(), &target),
         Err(_elapsed) => {
             awaited.end.set(DropReason::Timeout);
-            Ok(too_late(&target))
+            Ok(too_late(&target, &sent))
         }
     }
+}
+
+/// An answer that goes on is waited for until its end.
+fn hand_over(mut ticket: Ticket, answered: &mut Result<Answered, RecvError>) {
+    if let Ok(Ok(response)) = answered
+        && let Payload::Further(further) = response.body_mut()
+        // An upgrade is made of a stream later.
+        && let Further::Stream(streaming) = &mut **further
+    {
+        return streaming.stream.wait(ticket);
+    }
+    ticket.answered();
 }
 
 impl Queued {

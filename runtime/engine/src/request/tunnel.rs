@@ -13,12 +13,11 @@ use hotbay_loader::{Body, CallFailure};
 use http::HeaderValue;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 
 use crate::body::Streaming;
-use crate::connection::{Busy, SendingTask};
+use crate::connection::{Busy, Gone, SendingTask, Wire};
 
 /// A module reads as much at a time.
 const READ: usize = 16 * 1024;
@@ -58,9 +57,10 @@ impl Tunnel {
     pub async fn run(self: Box<Self>, mut busy: Busy, sending: SendingTask) {
         let Self { on, mut streaming, .. } = *self;
         let Ok(upgraded) = on.await else { return };
-        let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
+        let (wire, gone) = Wire::new(upgraded, &sending);
+        let (reader, writer) = tokio::io::split(wire);
         streaming.stream.upgraded(Body::Stream(Reader::new(reader).boxed_unsync()));
-        let mut pump = Pump { streaming, writer, piece: Bytes::new(), ours: Ours::Open };
+        let mut pump = Pump { streaming, writer, gone, piece: Bytes::new(), ours: Ours::Open };
         match poll_fn(|cx| pump.poll(cx, &mut busy)).await {
             Ok(()) => {}
             Err(Ended::Module(failure)) => {
@@ -92,7 +92,8 @@ enum Ours {
 
 struct Pump {
     streaming: Streaming,
-    writer: WriteHalf<TokioIo<Upgraded>>,
+    writer: WriteHalf<Wire>,
+    gone: Gone,
     /// What is being written.
     piece: Bytes,
     ours: Ours,
@@ -112,7 +113,11 @@ impl Pump {
                     };
                 }
             }
-            match ready!(self.streaming.stream.poll_frame(cx)) {
+            let Poll::Ready(frame) = self.streaming.stream.poll_frame(cx) else {
+                // What came before the reset was there to be read.
+                return self.poll_gone(cx).map(Err);
+            };
+            match frame {
                 Some(Ok(frame)) => self.piece = frame.into_data().unwrap_or_default(),
                 Some(Err(failure)) => return Poll::Ready(Err(Ended::Module(failure))),
                 None if self.ours == Ours::Open => self.ours = Ours::Ending,
@@ -120,6 +125,12 @@ impl Pump {
                 None => {}
             }
         }
+    }
+
+    /// Whether the client has left without a word, and nobody may come to hear of it: a half-closed connection goes on.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let gone = self.gone.poll(cx, self.ours == Ours::Open);
+        gone.map(|()| Ended::Client(io::ErrorKind::ConnectionReset.into()))
     }
 
     /// Writes what there is, and then the end.
@@ -142,12 +153,12 @@ impl Pump {
 
 /// What the client says, as a module reads it.
 struct Reader {
-    client: ReadHalf<TokioIo<Upgraded>>,
+    client: ReadHalf<Wire>,
     buffer: Box<[u8]>,
 }
 
 impl Reader {
-    fn new(client: ReadHalf<TokioIo<Upgraded>>) -> Self {
+    fn new(client: ReadHalf<Wire>) -> Self {
         Self { client, buffer: vec![0; READ].into() }
     }
 }

@@ -13,13 +13,15 @@ enum Does {
     Sleeps,
     /// Would compute, and is not let: throttled, or others have the CPUs.
     WaitsForCpu,
+    /// Sleeps nearly all the time, and is awake when it is looked at.
+    Naps,
     /// Is stopped by a signal.
     IsStopped,
     /// Serves other requests.
     Serves,
 }
 
-use Does::{Burns, IsStopped, Serves, Sleeps, WaitsForCpu};
+use Does::{Burns, IsStopped, Naps, Serves, Sleeps, WaitsForCpu};
 
 struct Fake {
     sequence: Cell<u64>,
@@ -38,6 +40,7 @@ impl Fake {
         self.does.set(does);
         match does {
             Burns => self.cpu.set(self.cpu.get() + time),
+            Naps => self.cpu.set(self.cpu.get() + time / 1000),
             Serves => self.sequence.set(self.sequence.get() + 2),
             Sleeps | WaitsForCpu | IsStopped => {}
         }
@@ -60,7 +63,7 @@ impl Thread for Fake {
 
     fn state(&self) -> Option<RunState> {
         Some(match self.does.get() {
-            Burns | Serves | WaitsForCpu => RunState::Runs,
+            Burns | Naps | Serves | WaitsForCpu => RunState::Runs,
             Sleeps => RunState::Sleeps,
             IsStopped => RunState::Stopped,
         })
@@ -201,6 +204,46 @@ fn a_throttled_pod_is_not_blamed_for_short_handlers() {
             story.next_request();
         }
     }
+}
+
+#[test]
+fn who_waits_for_one_that_is_not_let_run_is_not_blamed_for_it() {
+    let mut story = Story::new(2);
+    // Both were seen before.
+    assert_eq!(story.each(&[Sleeps, Burns], TICK, 2), []);
+    assert_eq!(story.each(&[Sleeps, WaitsForCpu], TICK, 98), [], "the lock is held, and so is its holder");
+    // With cpu: 200m, and one that looks on a CPU with something left: the holder gets a fifth, and the one that waits has waited a fifth.
+    let mut story = Story::new(2);
+    for _ in 0..4 {
+        assert_eq!(story.each(&[Sleeps, Burns], TICK, 1), []);
+        assert_eq!(story.each(&[Sleeps, WaitsForCpu], TICK, 4), [], "200 ms by the wall");
+    }
+}
+
+#[test]
+fn who_sleeps_is_found_out_also_while_others_have_little_cpu() {
+    let mut story = Story::new(2);
+    let mut found = Vec::new();
+    for _ in 0..30 {
+        found.extend(story.each(&[Sleeps, Burns], TICK, 1));
+        found.extend(story.each(&[Sleeps, WaitsForCpu], TICK, 9));
+    }
+    assert!(found.contains(&Finding::AllHeld), "an engine that serves nobody is replaced: {found:?}");
+}
+
+#[test]
+fn who_naps_does_not_stop_the_time_of_sleepers() {
+    let mut story = Story::new(2);
+    let found = story.each(&[Sleeps, Naps], TICK, 1010);
+    assert!(matches!(found[..], [Finding::Stall(_), Finding::Demote(_, Deed::Long(_))]), "{found:?}");
+    // Somebody is awake at every look, and nobody serves.
+    let mut story = Story::new(3);
+    let mut found = Vec::new();
+    for _ in 0..500 {
+        found.extend(story.each(&[Sleeps, Naps, Sleeps], TICK, 1));
+        found.extend(story.each(&[Sleeps, Sleeps, Naps], TICK, 1));
+    }
+    assert!(found.contains(&Finding::AllHeld), "{found:?}");
 }
 
 #[test]

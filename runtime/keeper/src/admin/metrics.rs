@@ -48,8 +48,13 @@ const METRICS: &[(&str, &str, &str)] = &[
     ("hotbay_demoted", "gauge", "Modules whose calls run on the blocking threads because they held others."),
     ("hotbay_blocking_threads", "gauge", "Threads for handlers that may hold theirs."),
     ("hotbay_blocking_threads_busy", "gauge", "Those of them that are in a call."),
+    (
+        "hotbay_blocking_threads_abandoned",
+        "gauge",
+        "Those of these whose call nobody waits for any more, and which does not return.",
+    ),
     ("hotbay_blocking_calls_waiting", "gauge", "Calls that wait for such a thread."),
-    ("hotbay_blocking_calls_rejected_total", "counter", "Calls refused because too many waited."),
+    ("hotbay_blocking_calls_rejected_total", "counter", "Calls refused because too many waited, or in vain."),
     ("hotbay_images", "gauge", "Module images that engines have mapped; retired ones serve nobody."),
     (
         "process_cpu_seconds_total",
@@ -179,6 +184,7 @@ fn stalls(text: &mut Text, facts: &Facts) {
     };
     text.single("hotbay_blocking_threads", sum(|pool| pool.threads));
     text.single("hotbay_blocking_threads_busy", sum(|pool| pool.busy));
+    text.single("hotbay_blocking_threads_abandoned", sum(|pool| pool.abandoned));
     text.single("hotbay_blocking_calls_waiting", sum(|pool| pool.waiting));
     text.single("hotbay_blocking_calls_rejected_total", facts.tally.rejected);
 }

@@ -47,6 +47,10 @@ pub enum Event {
     WorkersHeld {
         generation: u64,
     },
+    /// Calls that nobody waits for hold all its blocking threads.
+    PoolHeld {
+        generation: u64,
+    },
     Pong {
         generation: u64,
     },

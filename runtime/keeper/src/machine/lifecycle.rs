@@ -10,8 +10,6 @@ use crate::journal::Verdict;
 
 /// The least time between a handover and one that an engine asks for.
 const WANTED_FLOOR: Duration = Duration::from_secs(60);
-/// An engine with its drain deadline behind it may still need this to say so and exit.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// A process that closed its channel is most likely exiting.
 const LOST_GRACE: Duration = Duration::from_secs(1);
 
@@ -100,7 +98,7 @@ impl Machine {
     ) {
         for engine in &mut self.engines {
             if Some(engine.generation) != keep && matches!(engine.stage, Stage::Active { .. }) {
-                engine.stage = Stage::Draining { kill_at: now + deadline + DRAIN_GRACE };
+                engine.stage = Stage::Draining { kill_at: now + deadline + kind.grace() };
                 let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
                 let message = ToEngine::Drain { kind, deadline_ms };
                 self.actions.push(Action::Send { generation: engine.generation, message });

@@ -9,7 +9,6 @@ use crate::blame::Killed;
 
 /// What is in flight at the second signal has this long.
 const SHORT: Duration = Duration::from_secs(2);
-const SHORT_GRACE: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// The first signal drains, the second hurries, the third kills.
@@ -38,7 +37,7 @@ impl Machine {
         let deadline_ms = u64::try_from(SHORT.as_millis()).unwrap_or(u64::MAX);
         for engine in self.engines.iter_mut().filter(|engine| !engine.is_starting()) {
             // One that drains already is told again, by shorter terms.
-            engine.stage = Stage::Draining { kill_at: now + SHORT + SHORT_GRACE };
+            engine.stage = Stage::Draining { kill_at: now + SHORT + DrainKind::Short.grace() };
             let message = ToEngine::Drain { kind: DrainKind::Short, deadline_ms };
             self.actions.push(Action::Send { generation: engine.generation, message });
         }

@@ -31,4 +31,17 @@ impl Machine {
             self.want(now, false);
         }
     }
+
+    /// No blocking handler of anybody is served any more; all else is, so the successor has to serve as much.
+    pub(super) fn on_pool_held(&mut self, now: Instant, generation: u64) {
+        if self.active().is_some_and(|active| active.generation == generation)
+            && self.handover.wanted.is_none()
+        {
+            tracing::warn!(
+                engine = generation,
+                "engine wants to be replaced: calls that nobody waits for any more hold all its blocking threads"
+            );
+            self.want(now, true);
+        }
+    }
 }

@@ -57,6 +57,29 @@ fn tell(frame: &Frame, call: Handle, what: u32) -> Option<Str> {
     })
 }
 
+/// What log lines call a request by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestIds {
+    /// As the module knows it; without a client's, the host's own.
+    pub request_id: Option<String>,
+    /// The trace that it belongs to, if its client said so: 32 digits.
+    pub trace_id: Option<String>,
+}
+
+impl RequestIds {
+    /// Those of a request that is, or was, `call`.
+    #[cold]
+    pub(crate) fn of(frame: &Frame, call: Handle) -> Self {
+        Self { request_id: Some(request_id(frame, call)), trace_id: trace_id(frame).map(str::to_owned) }
+    }
+
+    /// Those that a client has sent, of a request that may be no call yet.
+    pub fn sent(headers: &HeaderMap) -> Self {
+        let trace_id = traceparent(headers).and_then(trace);
+        Self { request_id: sent_id(headers).map(str::to_owned), trace_id: trace_id.map(str::to_owned) }
+    }
+}
+
 /// The id of a request, as `info` tells it.
 pub(super) fn request_id(frame: &Frame, call: Handle) -> String {
     frame.headers().and_then(sent_id).map_or_else(|| made_up(call), str::to_owned)
@@ -64,7 +87,11 @@ pub(super) fn request_id(frame: &Frame, call: Handle) -> String {
 
 /// The trace that a request belongs to: 32 digits.
 pub(super) fn trace_id(frame: &Frame) -> Option<&str> {
-    frame.headers().and_then(traceparent)?.get(3..35)
+    frame.headers().and_then(traceparent).and_then(trace)
+}
+
+fn trace(traceparent: &str) -> Option<&str> {
+    traceparent.get(3..35)
 }
 
 /// The client's id, if there is one that can stand in a log: short, and of letters, digits and what ids are usually joined with.

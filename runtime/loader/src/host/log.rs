@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{guarded, info, text};
 use crate::handle;
-use crate::marks::module_name;
+use crate::marks::{module_name, row_here};
 
 /// Most bytes of a line's parts.
 const MAX_TARGET: usize = 256;
@@ -91,7 +91,9 @@ impl Line {
             let request_id = frame.map(|frame| info::request_id(frame, any));
             (state.mark.row, request_id, frame.and_then(info::trace_id).map(str::to_owned))
         });
-        let (row, request_id, trace_id) = known.unwrap_or_default();
+        // Without a living handle it is the module whose code this thread is in: it is being loaded, destroyed, or drops a call.
+        let (row, request_id, trace_id) =
+            known.unwrap_or_else(|| (row_here().unwrap_or_default(), None, None));
         let module = module_name(row).unwrap_or_default();
         Self { module, request_id, trace_id, origin, message, fields: given.and_then(fields) }
     }

@@ -3,9 +3,11 @@
 //! Owns which series there are in this engine, by the numbers that modules have for them. Their values lie in the memory that the keeper reads, so that a
 //! counter survives whatever ends the engine. A series belongs to a module's row and stays as long as the engine: a swap finds it again.
 
+mod refusals;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use hotbay_abi as abi;
 use hotbay_abi::{Handle, Header, Metrics, Rc, Str, size_of_table};
@@ -13,7 +15,9 @@ use hotbay_protocol::{
     Cells, EngineMemory, Kind, MAX_MODULE_SERIES, MAX_SERIES, SeriesSpec, SeriesTable, SpecError,
 };
 
+use self::refusals::Refusals;
 use super::{guarded, text};
+use crate::queue::Mark;
 use crate::{handle, marks};
 
 /// More of a list than this is not even looked at.
@@ -27,6 +31,7 @@ pub(super) static TABLE: Metrics =
 /// By number, which is one more than the index.
 static CELLS: [OnceLock<Cells>; MAX_SERIES] = [const { OnceLock::new() }; MAX_SERIES];
 static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+static REFUSALS: LazyLock<Mutex<Refusals>> = LazyLock::new(Mutex::default);
 
 /// What is known of the series of this engine.
 struct Registry {
@@ -67,6 +72,34 @@ impl Refused {
             Self::Spec(SpecError::Malformed(_)) | Self::Text | Self::Family(_) | Self::Name(_) => abi::ERR,
         }
     }
+
+    /// What is counted as the same.
+    fn sort(&self) -> &'static str {
+        match self {
+            Self::Spec(SpecError::Malformed(words) | SpecError::TooLarge(words)) => words,
+            Self::Text => "text",
+            Self::Family(_) => "family",
+            Self::Name(_) => "name",
+            Self::TooMany => "too many",
+            Self::Full => "full",
+        }
+    }
+
+    /// Logs it, unless it was logged often enough.
+    fn tell(&self, mark: Mark, family: &str) {
+        let times = REFUSALS.lock().unwrap_or_else(PoisonError::into_inner).count(mark, self.sort());
+        let module = marks::module_name(mark.row).unwrap_or_default();
+        match times {
+            None => {}
+            Some(1) => tracing::warn!(module, family, "a series of a module is refused: {self}"),
+            Some(times) => tracing::warn!(
+                module,
+                family,
+                times,
+                "series of a module are refused again and again: {self}"
+            ),
+        }
+    }
 }
 
 unsafe extern "C" fn register_series(
@@ -81,7 +114,7 @@ unsafe extern "C" fn register_series(
     out: *mut u64,
 ) -> Rc {
     guarded(|| {
-        let Some(row) = handle::with(any, |state| state.mark.row) else { return abi::GONE };
+        let Some(mark) = handle::with(any, |state| state.mark) else { return abi::GONE };
         if out.is_null() {
             return abi::ERR;
         }
@@ -89,7 +122,7 @@ unsafe extern "C" fn register_series(
         let (labels, buckets) = unsafe { (list(labels, n_labels), list(buckets, n_buckets)) };
         // SAFETY: as above.
         let registered =
-            unsafe { spec(kind, family, help, labels, buckets) }.and_then(|spec| register(row, spec));
+            unsafe { spec(kind, family, help, labels, buckets) }.and_then(|spec| register(mark.row, spec));
         match registered {
             Ok(number) => {
                 // SAFETY: not NULL, and the module's to be written.
@@ -98,9 +131,7 @@ unsafe extern "C" fn register_series(
             }
             Err(refused) => {
                 // SAFETY: the text is borrowed for this call.
-                let family = unsafe { text(family, 128) };
-                let module = marks::module_name(row).unwrap_or_default();
-                tracing::warn!(module, family, "a series of a module is refused: {refused}");
+                refused.tell(mark, &unsafe { text(family, 128) });
                 refused.rc()
             }
         }

@@ -1,6 +1,7 @@
 //! The host's functions, called as a module would, right and wrong.
 
 mod services;
+mod stops;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;

@@ -1,19 +1,22 @@
 //! Timers: a handle is woken at a moment.
 //!
-//! Owns one thread for all of them, which begins with the first timer, and one entry for each handle that is armed: arming anew replaces it, and the end
-//! of a call takes it out, so that nothing is left of a stale handle. Must not wake under its lock.
+//! Owns one thread for all of them, which begins with the first timer, and one entry for each handle that is armed, which goes at the latest with the
+//! handle. Most timers are time limits that are put off again and again and never come due. So arming one anew for a later moment, or disarming it, leaves
+//! its entry where it is and notes the moment in the slot: the thread finds the note when it comes to the entry, and moves it once. Must not wake under its
+//! lock.
 //!
 //! Lock order: a slot's lock, then this module's. The thread holds neither while it wakes.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use hotbay_abi as abi;
 use hotbay_abi::{Handle, Rc};
 
-use super::{guarded, now, wake_handle};
-use crate::handle;
+use super::{guarded, now, wake_handle, wake_taken};
+use crate::handle::{self, State};
 
 /// Longer waits are cut short and begun again: a module may name any moment.
 const LONGEST_WAIT_NS: u64 = 3600 * 1_000_000_000;
@@ -27,8 +30,8 @@ struct Timers {
 }
 
 struct Inner {
-    /// Moments and whom to wake; a handle is in it once at most.
-    due: BTreeSet<(u64, Handle)>,
+    /// Moments and handles; a handle is in it once at most.
+    entries: BTreeSet<(u64, Handle)>,
     /// The thread is there.
     runs: bool,
     /// When it looks again; 0: it is about to.
@@ -37,40 +40,48 @@ struct Inner {
 
 impl Inner {
     const fn new() -> Self {
-        Self { due: BTreeSet::new(), runs: false, looks_at: 0 }
+        Self { entries: BTreeSet::new(), runs: false, looks_at: 0 }
     }
+}
+
+/// What becomes of a timer that is armed.
+enum Armed {
+    Waits,
+    /// Its moment has passed.
+    Rings,
 }
 
 pub(super) unsafe extern "C" fn timer(any: Handle, at_ns: u64) -> Rc {
     guarded(|| arm(any, at_ns))
 }
 
-fn arm(any: Handle, at_ns: u64) -> Rc {
-    let is_past = at_ns != 0 && at_ns <= now();
-    let at = if is_past { 0 } else { at_ns };
+fn arm(any: Handle, at: u64) -> Rc {
     // Under the slot's lock, so that of two threads that arm one handle, or one that arms and one that closes, the last leaves what it means to.
     let armed = handle::with(any, |state| {
-        let before = std::mem::replace(&mut state.timer_at, at);
-        TIMERS.replace(any, before, at)
+        state.timer_at = at;
+        // The thread comes to the entry first, and finds what was noted just now. So it does if the moment has passed already.
+        let is_noted = at == 0 || (state.timer_entry != 0 && state.timer_entry <= at);
+        if is_noted { Ok(Armed::Waits) } else { TIMERS.enter(any, state) }
     });
     match armed {
-        None => return abi::GONE,
+        None => abi::GONE,
+        Some(Ok(Armed::Waits)) => abi::READY,
+        Some(Ok(Armed::Rings)) => {
+            wake_handle(any);
+            abi::READY
+        }
         Some(Err(error)) => {
             tracing::error!(%error, "failed to start the thread for timers of modules");
-            return abi::ERR;
+            abi::ERR
         }
-        Some(Ok(())) => {}
     }
-    if is_past {
-        wake_handle(any);
-    }
-    abi::READY
 }
 
 /// Takes out the entry of a handle that ends. Its slot's lock is held.
 #[cold]
-pub(crate) fn disarm(handle: Handle, at: u64) {
-    TIMERS.lock().due.remove(&(at, handle));
+pub(crate) fn forget(handle: Handle, state: &mut State) {
+    state.timer_at = 0;
+    TIMERS.lock().entries.remove(&(std::mem::take(&mut state.timer_entry), handle));
 }
 
 impl Timers {
@@ -79,61 +90,77 @@ impl Timers {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves a handle's entry; 0 is none.
-    fn replace(&self, handle: Handle, before: u64, at: u64) -> std::io::Result<()> {
+    /// Enters a handle for the moment noted in its slot, in the place of a later entry that it may have.
+    fn enter(&self, handle: Handle, state: &mut State) -> std::io::Result<Armed> {
         let mut inner = self.lock();
-        if before != 0 {
-            inner.due.remove(&(before, handle));
-        }
-        if at == 0 {
-            return Ok(());
-        }
         if !inner.runs {
-            std::thread::Builder::new().name("module-timers".to_owned()).spawn(|| TIMERS.run())?;
+            let thread = std::thread::Builder::new().name("module-timers".to_owned());
+            thread.spawn(|| TIMERS.run()).inspect_err(|_| state.timer_at = 0)?;
             inner.runs = true;
         }
-        inner.due.insert((at, handle));
-        // It costs a system call to wake the thread: a moment that is later than the one it waits for can wait until then.
-        if at < inner.looks_at {
+        let is_first = state.timer_at < inner.looks_at;
+        // The clock costs more than all else here: what the thread sees in time needs none.
+        if is_first && state.timer_at <= now() {
+            state.timer_at = 0;
+            return Ok(Armed::Rings);
+        }
+        if state.timer_entry != 0 {
+            inner.entries.remove(&(state.timer_entry, handle));
+        }
+        inner.entries.insert((state.timer_at, handle));
+        state.timer_entry = state.timer_at;
+        // It costs a system call to wake the thread: a moment that is later than the one it waits for can wait until then, and it is woken once.
+        if is_first {
+            inner.looks_at = 0;
             self.sooner.notify_one();
         }
-        Ok(())
+        Ok(Armed::Waits)
     }
 
     fn run(&self) {
-        let mut due = Vec::new();
+        let mut taken = Vec::new();
         loop {
-            self.wait(&mut due);
-            for (at, handle) in due.drain(..) {
-                // Armed anew meanwhile: then that entry stays, and the wake is one too early, which is legal.
-                handle::with(handle, |state| {
-                    if state.timer_at == at {
-                        state.timer_at = 0;
-                    }
-                });
+            let now = self.wait(&mut taken);
+            for (at, handle) in taken.drain(..) {
+                let waker = handle::with(handle, |state| self.come_to(at, now, handle, state)).flatten();
                 // A waker that panics must not end the timers of all.
                 guarded(|| {
-                    wake_handle(handle);
+                    wake_taken(waker);
                     abi::READY
                 });
             }
         }
     }
 
-    /// Waits until something is due, and takes it out.
-    fn wait(&self, taken: &mut Vec<(u64, Handle)>) {
+    /// What is to be done about an entry that was taken out: moved, if its handle was armed anew for later; else its handle is woken, if it is armed.
+    fn come_to(&self, at: u64, now: u64, handle: Handle, state: &mut State) -> Option<Waker> {
+        // Else it was armed for sooner meanwhile, and that is another entry.
+        if state.timer_entry != at {
+            return None;
+        }
+        if state.timer_at > now {
+            state.timer_entry = state.timer_at;
+            self.lock().entries.insert((state.timer_at, handle));
+            return None;
+        }
+        state.timer_entry = 0;
+        if std::mem::take(&mut state.timer_at) == 0 { None } else { state.turn.wake() }
+    }
+
+    /// Waits until something is due, takes it out, and returns what time it is.
+    fn wait(&self, taken: &mut Vec<(u64, Handle)>) -> u64 {
         let mut inner = self.lock();
         loop {
             let now = now();
-            while let Some(first) = inner.due.first().copied().filter(|(at, _)| *at <= now) {
-                inner.due.remove(&first);
+            while let Some(first) = inner.entries.first().copied().filter(|(at, _)| *at <= now) {
+                inner.entries.remove(&first);
                 taken.push(first);
             }
             if !taken.is_empty() {
-                return;
+                return now;
             }
             let longest = now + LONGEST_WAIT_NS;
-            inner.looks_at = inner.due.first().map_or(longest, |(at, _)| longest.min(*at));
+            inner.looks_at = inner.entries.first().map_or(longest, |(at, _)| longest.min(*at));
             let wait = Duration::from_nanos(inner.looks_at - now);
             inner = self.sooner.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0;
             inner.looks_at = 0;
@@ -142,6 +169,6 @@ impl Timers {
 }
 
 #[cfg(test)]
-pub(super) fn armed(handle: Handle) -> usize {
-    TIMERS.lock().due.iter().filter(|(_, armed)| *armed == handle).count()
+pub(super) fn entries(handle: Handle) -> usize {
+    TIMERS.lock().entries.iter().filter(|(_, entered)| *entered == handle).count()
 }

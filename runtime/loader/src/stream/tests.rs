@@ -89,13 +89,15 @@ fn pieces_come_as_they_are_written_and_trailers_last() {
 #[test]
 fn whoever_ends_in_the_middle_is_cut_before_and_after_the_head() {
     for (rc, words) in
-        [(abi::READY, "it said that it was done"), (abi::PANIC, "it panicked"), (-9, "code -9")]
+        [(abi::READY, "it said that it was done"), (abi::PANIC, "it panicked"), (-9, "rc -9 (unknown)")]
     {
         let early = Module::new(move |call, _| {
             begin(call, "one");
             rc
         });
-        let Started::Done(Err(failure @ CallFailure::Unfinished(_))) = started(early, no_body()) else {
+        let Started::Done(Err(failure @ CallFailure { kind: FailureKind::Unfinished(_), .. })) =
+            started(early, no_body())
+        else {
             panic!("it is no answer")
         };
         assert!(failure.to_string().contains(words), "{failure}");

@@ -76,7 +76,7 @@ impl CallSlot {
     }
 
     /// Row and fingerprint of the code that the thread is in.
-    pub(super) fn occupant(&self) -> Option<(u64, u64)> {
+    pub fn occupant(&self) -> Option<(u64, u64)> {
         let word = |index: usize| self.words[self.at + index].load(Ordering::Acquire);
         (word(0) % 2 == 1).then(|| (word(1) & ROW, word(2)))
     }

@@ -62,7 +62,7 @@ fn cpu_time_of_engines_never_falls_and_is_not_told_in_part() {
 fn words_that_a_module_wrote_over_are_at_worst_wrong() {
     let durations = Durations { buckets: [u64::MAX; BUCKETS_NS.len() + 1], sum_ns: u64::MAX };
     let images = Images { mapped: u64::MAX, retired: u64::MAX };
-    let pool = PoolGauges { threads: u64::MAX, busy: u64::MAX, waiting: u64::MAX };
+    let pool = PoolGauges { threads: u64::MAX, busy: u64::MAX, abandoned: u64::MAX, waiting: u64::MAX };
     let engine = || EngineFacts { in_flight: u64::MAX, images, pool, ..EngineFacts::default() };
     let answers = [(None, [u64::MAX; 32]), (EntryKey::new("shop", "hello").ok(), [u64::MAX; 32])];
     let tally = Tally { answers: answers.into(), durations, ..Tally::default() };

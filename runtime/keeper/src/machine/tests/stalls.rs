@@ -41,6 +41,17 @@ fn stalls_are_counted_by_module() {
 }
 
 #[test]
+fn an_engine_whose_blocking_threads_are_all_held_for_nobody_is_replaced_but_not_again_and_again() {
+    let mut story = Story::serving(TIMING);
+    assert_eq!(story.tell(Event::PoolHeld { generation: 1 }), [spawn(2, Why::Wanted)]);
+    assert_eq!(story.tell(Event::PoolHeld { generation: 1 }), [], "one is under way");
+    story.tell(Event::Ready { generation: 2, ok: 1, failed: 0 });
+    story.tell(Event::Active { generation: 2 });
+    assert_eq!(story.tell(Event::PoolHeld { generation: 1 }), [], "it drains already");
+    assert_eq!(story.tell(Event::PoolHeld { generation: 2 }), [], "not within a minute");
+}
+
+#[test]
 fn an_engine_whose_threads_are_all_held_is_replaced_but_not_again_and_again() {
     let mut story = Story::serving(TIMING);
     assert_eq!(story.tell(Event::WorkersHeld { generation: 1 }), [spawn(2, Why::Wanted)]);

@@ -66,7 +66,7 @@ fn view(text: &str) -> Str {
 }
 
 /// The memory of this test program's engine, with two modules.
-fn memory() -> EngineMemory {
+pub(super) fn memory() -> EngineMemory {
     static MEMORY: Mutex<Option<EngineMemory>> = Mutex::new(None);
     let mut memory = MEMORY.lock().unwrap();
     let memory = memory.get_or_insert_with(|| {
@@ -81,7 +81,7 @@ fn memory() -> EngineMemory {
 }
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(pub Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -214,15 +214,44 @@ fn a_timer_wakes_at_its_moment_and_once() {
         (abi::READY, abi::READY),
         "the later one counts"
     );
-    assert_eq!(timer::armed(call), 1);
+    assert_eq!(timer::entries(call), 1);
     bell.heard(1);
     assert!(now() >= at);
-    assert_eq!((timer::armed(call), handle::with(call, |state| state.timer_at)), (0, Some(0)));
+    assert_eq!((timer::entries(call), handle::with(call, |state| state.timer_at)), (0, Some(0)));
     // A moment that has passed.
     bell.hang(call);
     assert_eq!(arm(call, 1), abi::READY);
     bell.heard(2);
     handle::close(call);
+}
+
+#[test]
+fn a_timer_that_is_put_off_wakes_at_its_last_moment_only() {
+    let (call, bell) = (open(Kind::Call), Arc::<Bell>::default());
+    bell.hang(call);
+    let at = after(Duration::from_millis(60));
+    assert_eq!((arm(call, after(Duration::from_millis(20))), arm(call, at)), (abi::READY, abi::READY));
+    bell.heard(1);
+    assert!(now() >= at, "it was woken for the moment that no longer counts");
+    assert_eq!(*bell.rung.lock().unwrap(), 1);
+    handle::close(call);
+}
+
+#[test]
+fn a_timer_that_is_disarmed_wakes_nobody_and_can_be_armed_again() {
+    let (call, bell) = (open(Kind::Call), Arc::<Bell>::default());
+    let (other, other_bell) = (open(Kind::Call), Arc::<Bell>::default());
+    bell.hang(call);
+    other_bell.hang(other);
+    assert_eq!((arm(call, after(Duration::from_millis(20))), arm(call, 0)), (abi::READY, abi::READY));
+    arm(other, after(Duration::from_millis(40)));
+    // Entries are come to in their order.
+    other_bell.heard(1);
+    assert_eq!((*bell.rung.lock().unwrap(), timer::entries(call)), (0, 0));
+    arm(call, after(Duration::from_millis(1)));
+    bell.heard(1);
+    handle::close(call);
+    handle::close(other);
 }
 
 #[test]
@@ -233,11 +262,13 @@ fn nothing_is_left_of_timers_that_were_replaced_disarmed_or_outlived() {
         assert_eq!(arm(call, after(DEADLINE * 100) + round), abi::READY);
     }
     eprintln!("a timer is armed in {} ns", began.elapsed().as_nanos() / 1_000_000);
-    assert_eq!(timer::armed(call), 1);
-    assert_eq!((arm(call, 0), timer::armed(call)), (abi::READY, 0));
-    arm(call, after(DEADLINE * 100));
+    assert_eq!(timer::entries(call), 1);
+    assert_eq!(arm(call, 0), abi::READY);
+    assert_eq!(handle::with(call, |state| state.timer_at), Some(0));
+    arm(call, after(DEADLINE * 50));
+    assert_eq!(timer::entries(call), 1);
     handle::close(call);
-    assert_eq!((timer::armed(call), arm(call, after(DEADLINE))), (0, abi::GONE));
+    assert_eq!((timer::entries(call), arm(call, after(DEADLINE))), (0, abi::GONE));
     let next = open(Kind::Call);
     assert_eq!(handle::with(next, |state| state.timer_at), Some(0), "the slot's next tenant has none");
     handle::close(next);
@@ -391,6 +422,35 @@ fn a_series_that_would_spoil_the_page_is_refused() {
     );
     handle::close(a);
     handle::close(b);
+}
+
+#[test]
+fn a_refused_series_is_logged_once_and_then_seldom() {
+    let memory = memory();
+    memory.name_module(4, &EntryKey::new("shop", "wrong").unwrap());
+    let wrong = instance_of(4);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    tracing::subscriber::with_default(hotbay_logs::json_lines(move || writer.clone()), || {
+        for _ in 0..250 {
+            assert_eq!(series(wrong, abi::METRIC_COUNTER, "not fine", &[], &[]), Err(abi::ERR));
+        }
+        assert_eq!(series(wrong, abi::METRIC_COUNTER, "hotbay_x", &[], &[]), Err(abi::ERR));
+    });
+    let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| json!([line["module"], line["family"], line["times"]])).collect();
+    assert_eq!(
+        told,
+        [
+            json!(["shop/wrong", "not fine", null]),
+            json!(["shop/wrong", "not fine", 10]),
+            json!(["shop/wrong", "not fine", 100]),
+            json!(["shop/wrong", "hotbay_x", null]),
+        ]
+    );
+    handle::close(wrong);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Figures of several engines as one.
 //!
 //! Owns what is added up (counters and histograms, of living and dead engines) and what is not (gauges: what a dead engine measured is over). Pure but for
-//! reading an engine's memory.
+//! reading an engine's memory. Owns, too, how much of the keeper's memory figures may take: module code can make an engine's table name one large text
+//! thousands of times.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,12 @@ use hotbay_api::EntryKey;
 
 use super::{Found, Kind, MAX_SERIES, SeriesSpec, SeriesValue};
 use crate::EngineMemory;
+
+/// Bytes that the series of one engine may take, and those of all dead engines together: a counter with two labels takes some 650, so that all
+/// [`MAX_SERIES`] of such fit. The keeper has 10 MiB for everything, and a page has room for 2 MiB of text.
+const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// What a text or a list costs beside its bytes: its header, and what the allocator adds.
+const EACH: usize = 24 + 16;
 
 /// What modules have measured.
 #[derive(Clone, Debug, Default)]
@@ -45,23 +52,35 @@ pub struct Family<'f> {
 impl Figures {
     /// Adds a dead engine's. Bounded: of too many series those go first whose module is not one of the `living`.
     pub fn bury(&mut self, memory: &EngineMemory, living: impl FnOnce() -> BTreeSet<EntryKey>) {
-        for found in memory.series().filter(|found| found.spec.kind != Kind::Gauge) {
+        for found in within(memory).filter(|found| found.spec.kind != Kind::Gauge) {
             self.add(found, false);
         }
-        if self.series.len() <= MAX_SERIES {
+        if self.is_within() {
             return;
         }
         let living = living();
         self.series.retain(|(_, module), _| living.contains(module));
-        // Only modules that make up new labels with every engine come here; they would fill the keeper's memory.
-        while self.series.len() > MAX_SERIES {
-            self.series.pop_last();
-        }
+        // Only modules that make up new labels with every engine come here, or scribble; they would fill the keeper's memory.
+        let (mut count, mut bytes) = (0, 0);
+        self.series.retain(|(spec, module), figure| {
+            count += 1;
+            bytes += cost(spec, module, figure);
+            count <= MAX_SERIES && bytes <= MAX_BYTES
+        });
+    }
+
+    fn is_within(&self) -> bool {
+        self.series.len() <= MAX_SERIES && self.bytes() <= MAX_BYTES
+    }
+
+    /// What all of it takes.
+    fn bytes(&self) -> usize {
+        self.series.iter().map(|((spec, module), figure)| cost(spec, module, figure)).sum()
     }
 
     /// Adds a living engine's. Of a gauge that two engines have, the one that is added later counts.
     pub fn add_living(&mut self, memory: &EngineMemory) {
-        memory.series().for_each(|found| self.add(found, true));
+        within(memory).for_each(|found| self.add(found, true));
     }
 
     fn add(&mut self, found: Found, lives: bool) {
@@ -93,6 +112,36 @@ impl Figures {
         let mut taken = BTreeSet::new();
         named.into_values().filter_map(|series| family(series, &mut taken)).collect()
     }
+}
+
+/// The series of an engine, as many as there is room for; an honest engine's are never more.
+fn within(memory: &EngineMemory) -> impl Iterator<Item = Found> {
+    let mut room = MAX_BYTES;
+    memory.series().take_while(move |Found { module, spec, value }| {
+        match room.checked_sub(spec.help.len() + heap_of(spec, module, value)) {
+            Some(rest) => {
+                room = rest;
+                true
+            }
+            None => false,
+        }
+    })
+}
+
+/// About so many bytes a series takes here.
+fn cost(spec: &SeriesSpec, module: &EntryKey, figure: &Figure) -> usize {
+    figure.help.len() + heap_of(spec, module, &figure.value)
+}
+
+fn heap_of(spec: &SeriesSpec, module: &EntryKey, value: &SeriesValue) -> usize {
+    let labels: usize = spec.labels.iter().map(|(name, value)| name.len() + value.len() + 2 * EACH).sum();
+    let values = match value {
+        SeriesValue::Number(_) => 0,
+        SeriesValue::Histogram { counts, .. } => counts.len() * 8,
+    };
+    let words = spec.family.len() + module.namespace.len() + module.name.len();
+    let itself = size_of::<((SeriesSpec, EntryKey), Figure)>() + 4 * EACH;
+    itself + words + labels + spec.bounds().len() * 8 + values
 }
 
 /// One family of `series`, unless another one has samples of these names already.

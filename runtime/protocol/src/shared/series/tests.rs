@@ -5,7 +5,7 @@ use hotbay_sys::memory::create;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::ENGINE_MEMORY_WORDS;
+use crate::{ENGINE_MEMORY_WORDS, MAX_MODULES};
 
 fn engine() -> (EngineMemory, SeriesTable) {
     let fd = create("test", ENGINE_MEMORY_WORDS).unwrap();
@@ -100,12 +100,17 @@ fn of_builds_that_differ_the_living_is_told_and_no_sample_stands_there_twice() {
 #[test]
 fn a_full_table_takes_no_more_and_a_full_grave_keeps_the_living() {
     let (memory, mut table) = engine();
-    let name = |n: usize| spec(Kind::Counter, &format!("c{n}"), "", &[]);
+    let labels =
+        || vec![("kind".to_owned(), "a book".to_owned()), ("shop".to_owned(), "in the town".to_owned())];
+    let help = "Orders that were placed, by kind and shop.";
+    let name = |n: usize| {
+        SeriesSpec::new(Kind::Counter, &format!("orders_placed_total_{n}"), help, labels(), &[]).unwrap()
+    };
     let added = (0..MAX_SERIES + 1).filter(|&n| table.add(1 + n % 2, &name(n)).is_some()).count();
     assert_eq!(added, MAX_SERIES);
     let mut figures = Figures::default();
     figures.bury(&memory, BTreeSet::new);
-    assert_eq!(figures.families().len(), MAX_SERIES);
+    assert_eq!(figures.families().len(), MAX_SERIES, "an honest engine's are never too much");
     let (memory, mut table) = engine();
     table.add(1, &name(MAX_SERIES)).unwrap();
     figures.bury(&memory, || BTreeSet::from([EntryKey::new("shop", "a").unwrap()]));
@@ -144,6 +149,54 @@ fn a_scribbled_table_is_at_worst_wrong() {
         words[at].store(before, Ordering::Relaxed);
     }
     assert_eq!(told_of(&memory), 2);
+}
+
+/// What the texts and lists of all series take, each counted once.
+fn bytes(figures: &Figures) -> usize {
+    let families = figures.families();
+    let series = families.iter().flat_map(|family| &family.series);
+    series
+        .map(|(module, spec, value)| {
+            let labels = spec.labels.iter().map(|(name, value)| name.capacity() + value.capacity() + 48);
+            let counts = match value {
+                SeriesValue::Number(_) => 0,
+                SeriesValue::Histogram { counts, .. } => counts.capacity() * 8,
+            };
+            let words = spec.family.capacity() + module.namespace.capacity() + module.name.capacity();
+            labels.sum::<usize>() + counts + spec.bounds().len() * 8 + words
+        })
+        .sum()
+}
+
+#[test]
+fn a_table_that_names_one_large_text_again_and_again_fills_no_memory() {
+    let (memory, mut table) = engine();
+    let modules: Vec<EntryKey> =
+        (1..MAX_MODULES).map(|row| EntryKey::new("shop", &format!("m{row}")).unwrap()).collect();
+    modules.iter().enumerate().for_each(|(index, module)| memory.name_module(index + 1, module));
+    let labels: Vec<_> = (0..16).map(|n| (format!("l{n}"), "x".repeat(50))).collect();
+    let bounds: Vec<f64> = (0..64).map(f64::from).collect();
+    for family in ["a", "b"] {
+        let large = SeriesSpec::new(Kind::Histogram, family, "", labels.clone(), &bounds).unwrap();
+        table.add(1, &large).unwrap();
+    }
+    // Each module has them now, at the price of a row of the table.
+    let words = memory.words();
+    for index in 2..MAX_SERIES {
+        for offset in 1..ENTRY {
+            let word = words[ENTRIES + index % 2 * ENTRY + offset].load(Ordering::Relaxed);
+            words[ENTRIES + index * ENTRY + offset].store(word, Ordering::Relaxed);
+        }
+        words[ENTRIES + index * ENTRY].store(1 + index as u64 / 2, Ordering::Relaxed);
+    }
+    words[COUNT].store(MAX_SERIES as u64, Ordering::Relaxed);
+    let mut figures = Figures::default();
+    for _ in 0..3 {
+        figures.bury(&memory, || modules.iter().cloned().collect());
+        assert!((1 << 20..3 << 20).contains(&bytes(&figures)), "{} bytes", bytes(&figures));
+    }
+    figures.add_living(&memory);
+    assert!(bytes(&figures) < 6 << 20, "{} bytes", bytes(&figures));
 }
 
 #[test]
