@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use hotbay_api::names::ENTRY_SYMBOL;
 
-use crate::module;
 use crate::project::target::Target;
 use crate::project::{Profile, Project};
+use crate::{module, out};
 
 /// What to build.
 #[derive(Debug, clap::Args)]
@@ -34,29 +34,31 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         platform.iter().map(|name| Target::find(name)).collect::<anyhow::Result<_>>()?;
     let project = Project::open(&folder)?;
     // All that is missing is said before the first minute of compiling.
-    let (ready, missing): (Vec<_>, Vec<_>) =
+    let (mut ready, missing): (Vec<_>, Vec<_>) =
         targets.iter().map(|target| (*target, can_build(&project, target))).partition(|(_, can)| can.is_ok());
     for (target, can) in &missing {
         if let Err(error) = can {
-            eprintln!("{}: not built: {error:#}", target.platform);
+            out::say(format_args!("{}: not built: {error:#}", target.platform));
         }
     }
     ensure!(targets.is_empty() || !ready.is_empty(), "no platform is left to build for");
     if targets.is_empty() {
         let mut line = Ok(String::new());
         project.build(Profile::Release(None), &mut |module| line = summary(module))?;
-        println!("{}", line?);
+        out::line(line?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let together = project.folder().join("target/hotbay");
     anew(&together)?;
+    // This machine's last: what lies in a folder of make in the end is what its author can run.
+    ready.sort_by_key(|(target, _)| !target.is_foreign());
     for (target, _) in &ready {
         let mut placed = Ok(String::new());
         project
             .build(Profile::Release(Some(target)), &mut |module| placed = place(module, target, &together))?;
-        println!("{}", placed?);
+        out::line(placed?)?;
     }
-    println!("{}  all of them, for `hotbay push {0} REFERENCE`", together.display());
+    out::line(format_args!("{}  all of them, for `hotbay push {0} REFERENCE`", together.display()))?;
     Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

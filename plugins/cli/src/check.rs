@@ -23,10 +23,10 @@ use hotbay_keeper::ProbeOutcome;
 use hotbay_pipeline::{Artifact, Build, Inspected, Refusal, check_schema, inspect, validate};
 use serde_json::{Value, json};
 
-use crate::module;
 use crate::push::too_large;
 use crate::run::trial::{Stop, Trial, trial};
 use crate::run::yaml;
+use crate::{module, out};
 use finding::{Finding, Told};
 
 /// Which module.
@@ -57,12 +57,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let bytes = module::bytes(&file)?;
     let modules = wanted.as_deref().map(modules_in).transpose()?.unwrap_or_default();
     if !json {
-        println!("{}", file.display());
+        out::line(file.display())?;
     }
     let mut told = Told::new(json);
     check(&file, &bytes, &modules, &mut told)?;
     let holds = told.holds();
-    told.end(json!({"file": file, "digest": Digest::of(&bytes), "hotbay": env!("CARGO_PKG_VERSION")}));
+    told.end(json!({"file": file, "digest": Digest::of(&bytes), "hotbay": env!("CARGO_PKG_VERSION")}))?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -70,38 +70,38 @@ fn check(file: &Path, bytes: &Bytes, modules: &[HandlerModule], told: &mut Told)
     let facts = match ModuleFacts::read(bytes) {
         Ok(facts) => facts,
         Err(error) => {
-            told.tell("module", &Finding::fails(error.reason(), chain(&error)));
+            told.tell("module", &Finding::fails(error.reason(), chain(&error)))?;
             return Ok(());
         }
     };
-    told.tell("module", &says(&facts));
+    told.tell("module", &says(&facts))?;
     let machine = Host::current();
     for aspect in Aspect::ALL {
-        told.tell(name(aspect), &fits(aspect, &facts, &machine));
+        told.tell(name(aspect), &fits(aspect, &facts, &machine))?;
     }
-    told.tell("symbols", &symbols(&facts));
-    told.tell("config", &config(&facts));
-    told.tell("size", &size(bytes.len() as u64));
+    told.tell("symbols", &symbols(&facts))?;
+    told.tell("config", &config(&facts))?;
+    told.tell("size", &size(bytes.len() as u64))?;
     let for_what_failed = || Finding::NotTried("for what failed".to_owned());
     let probed = if told.holds() { probe(bytes)? } else { for_what_failed() };
-    told.tell("probe", &probed);
+    told.tell("probe", &probed)?;
     let loads = told.holds();
     let inspected = inspect(&artifact(file, bytes.clone()));
     if modules.is_empty() {
         let plain = plain_module(file, &facts);
         match validated(&plain, &inspected) {
-            _ if !loads => told.tell("start", &for_what_failed()),
+            _ if !loads => told.tell("start", &for_what_failed())?,
             Ok(_) => start(&plain, bytes, told)?,
             Err(refusal) => {
                 let why =
                     format!("with no routes and no config: {refusal}; name what is to be served with --for");
-                told.tell("start", &Finding::NotTried(why));
+                told.tell("start", &Finding::NotTried(why))?;
             }
         }
     }
     for wanted in modules {
         let validated = validated(wanted, &inspected);
-        told.tell(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(&validated));
+        told.tell(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(&validated))?;
         if loads && validated.is_ok() {
             start(wanted, bytes, told)?;
         }
@@ -211,14 +211,14 @@ fn start(wanted: &HandlerModule, bytes: &Bytes, told: &mut Told) -> anyhow::Resu
         Ok(took) => Finding::Holds(format!("a runtime of its own serves it, in {} ms", took.as_millis())),
         Err(trouble) => Finding::Fails(trouble),
     };
-    told.tell("start", &start);
+    told.tell("start", &start)?;
     if serves {
         let stop = match stopped {
             Stop::Ended(took) => Finding::Holds(format!("ends in {} ms", took.as_millis())),
             Stop::Badly(words) => Finding::Warns(words, STOP_REMEDY.to_owned()),
             Stop::Crashed(words) => Finding::fails(Reason::Crashed, words),
         };
-        told.tell("stop", &stop);
+        told.tell("stop", &stop)?;
     }
     Ok(())
 }

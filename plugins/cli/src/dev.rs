@@ -25,6 +25,7 @@ use anyhow::{Context as _, ensure};
 use hotbay_api::Digest;
 use tokio::sync::watch;
 
+use crate::out;
 use crate::project::{BuildError, Profile, Project, Said};
 use crate::reference::RegistryArgs;
 use crate::run::build::Build;
@@ -55,6 +56,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { folder, release, serve, registry } = args;
     let log = run::init_logs();
+    out::end_with_reader()?;
     let project = Project::open(&folder)?;
     let layout = serve.layout()?;
     // Only the front needs to know it.
@@ -66,33 +68,33 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     follow::start(layout.report.clone(), standing, events_tx.clone(), events)?;
 
     let (builds_tx, builds) = watch::channel(None);
-    let mut saves = Saves::new(&project)?;
+    let mut saves = Saves::new(&project);
     let profile = if release { Profile::Release(None) } else { Profile::Dev };
     let mut workshop =
         Workshop { project, profile, builds: builds_tx, asked: None, events: events_tx.clone() };
     // Nothing is asked of a runtime before there is something to serve.
     workshop.build(Instant::now());
+    saves.built(&workshop.project);
     while workshop.asked.is_none() {
-        workshop.build(saves.wait()?);
+        workshop.build(saves.wait());
+        saves.built(&workshop.project);
     }
     let paths = workshop.asked.iter().flatten().cloned().collect();
     let following = move || {
         loop {
-            let unseen = saves.follow(&workshop.project);
-            let saved = if unseen { Ok(Instant::now()) } else { saves.wait() };
-            let Ok(saved) = saved else { return };
-            workshop.build(saved);
+            workshop.build(saves.wait());
+            saves.built(&workshop.project);
         }
     };
     std::thread::Builder::new()
         .name("dev".to_owned())
         .spawn(following)
         .context("failed to start a thread")?;
-    let refused = Box::new(move |refused| {
+    let told = Box::new(move |served| {
         // Nobody follows any more: the command ends.
-        let _ = events_tx.send(Event::Refused(refused));
+        let _ = events_tx.send(Event::Told(served));
     });
-    let handed = Some(Handed { builds, refused });
+    let handed = Some(Handed { builds, told });
     run::serve(Plan { paths, serve, behind: Some(engine), layout, registry: &registry, handed }, &log)
 }
 

@@ -5,6 +5,8 @@
 use anyhow::ensure;
 use hotbay_api::Reason;
 
+use crate::out;
+
 /// Which reason.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,7 +23,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let Args { reason } = args;
     let Some(word) = reason else {
         for reason in Reason::ALL {
-            println!("{:<20} {}", reason.as_str(), reason.explanation().map_or("", |known| known.meaning));
+            let meaning = reason.explanation().map_or("", |known| known.meaning);
+            out::line(format_args!("{:<20} {meaning}", reason.as_str()))?;
         }
         return Ok(());
     };
@@ -31,10 +34,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         "{word:?} is no reason that this version knows; `hotbay explain` lists all, and a newer hotbay may know more"
     );
     if let Some((reason, said)) = known.and_then(|reason| Some((reason, reason.explanation()?))) {
-        println!(
+        out::line(format_args!(
             "{reason}: {}\nwhat to do: {}\ndoes waiting help? {}",
             said.meaning, said.remedy, said.waiting
-        );
+        ))?;
     }
     Ok(())
 }

@@ -10,9 +10,9 @@ use hotbay_api::{Digest, Reason};
 use hotbay_artifact::{Host, ModuleFacts, check, host};
 use hotbay_pipeline::Source as _;
 
-use crate::module;
 use crate::push::{host_of, too_large};
 use crate::reference::RegistryArgs;
+use crate::{module, out};
 
 /// Which module.
 #[derive(Debug, clap::Args)]
@@ -38,8 +38,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let Args { what, plain_http, registry } = args;
     if Path::new(&what).is_file() {
         let (bytes, facts) = module::read(Path::new(&what))?;
-        print!("{}", describe(&bytes, &facts));
-        return Ok(());
+        return out::text_as_it_is(describe(&bytes, &facts));
     }
     anyhow::ensure!(
         !looks_like_a_file(&what),
@@ -51,10 +50,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         client.fetch(&what, &digest, MAX_BYTES).await
     });
     let artifact = artifact.with_context(|| format!("failed to inspect {what}"))?;
-    println!("reference:  {}\nartifact:   {}", artifact.reference, artifact.digest);
+    out::line(format_args!("reference:  {}\nartifact:   {}", artifact.reference, artifact.digest))?;
     for build in &artifact.builds {
         let facts = ModuleFacts::read(&build.bytes).with_context(|| format!("{what} holds no module"))?;
-        print!("\n{}", describe(&build.bytes, &facts));
+        out::text_as_it_is(format_args!("\n{}", describe(&build.bytes, &facts)))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod failure;
 mod inspect;
 mod module;
 mod new;
+mod out;
 mod project;
 mod push;
 mod reference;
@@ -59,7 +60,10 @@ enum Command {
 
 fn main() -> ExitCode {
     run(Cli::parse().command).unwrap_or_else(|error| {
-        eprintln!("{}", failure::words(&error));
+        if error.is::<out::Closed>() {
+            return out::Closed::exit_code();
+        }
+        out::say(failure::words(&error));
         ExitCode::FAILURE
     })
 }

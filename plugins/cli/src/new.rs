@@ -10,6 +10,8 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
+use crate::out;
+
 /// What to make.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -125,8 +127,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let fill = |text: &str| text.replace("{{name}}", &name);
         write(&folder.join(fill(file)), &fill(text))?;
     }
-    println!("made {name}/; next:\n\n  cd {name}\n  {}\n  hotbay dev\n", template.test);
-    Ok(())
+    out::line(format_args!("made {name}/; next:\n\n  cd {name}\n  {}\n  hotbay dev\n", template.test))
 }
 
 /// Whether Kubernetes and cargo both take it. What only cargo refuses, such as keywords, cargo says.

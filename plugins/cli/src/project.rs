@@ -29,7 +29,7 @@ pub(crate) enum Project {
 /// How to build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
-    /// As the author's own `cargo build` or `make` does it.
+    /// As the author's own `cargo build` or `make` does it, but for what a debugger reads.
     Dev,
     /// For others; for another machine if one is named.
     Release(Option<&'static Target>),

@@ -14,8 +14,8 @@ use hotbay_artifact::oci::{Annotations, Form, annotation};
 use hotbay_artifact::{ModuleFacts, host};
 use hotbay_registry::PlatformBuild;
 
-use crate::module;
 use crate::reference::RegistryArgs;
+use crate::{module, out};
 
 /// What to push, and where.
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let (bytes, facts) = module::read_servable(file)?;
         let build = PlatformBuild { platform: facts.platform.clone(), bytes };
         for warning in warnings(&facts, build.bytes.len() as u64) {
-            eprintln!("warning: {}: {warning}", file.display());
+            out::say(format_args!("warning: {}: {warning}", file.display()));
         }
         annotations.insert(annotation::TITLE.to_owned(), format!("{}.so", facts.manifest.name));
         annotations.insert(annotation::VERSION.to_owned(), facts.manifest.version);
@@ -86,8 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let client = registry.client(plain_http.then(|| host_of(&to).to_owned()))?;
     let pushed = crate::run::runtime()?.block_on(client.push(&to, &builds, form, &annotations));
     let digest = pushed.with_context(|| format!("failed to push {to}"))?;
-    println!("{to}@{digest}");
-    Ok(())
+    out::line(format_args!("{to}@{digest}"))
 }
 
 /// The files; for a folder the modules in it and in the folders there, one for each platform.

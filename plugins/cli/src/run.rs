@@ -19,12 +19,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use hotbay_api::{LocalReport, Trouble};
+use hotbay_api::{EntryKey, LocalReport, Trouble};
 use hotbay_bay::Writer;
 use hotbay_logs::Level;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::out;
 use crate::reference::RegistryArgs;
 
 /// How often the keeper's report is looked at for its first engine.
@@ -88,8 +89,16 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Handed {
     /// The newest build.
     pub builds: watch::Receiver<Option<build::Build>>,
-    /// Is told what the control plane refuses, whenever it has looked.
-    pub refused: Box<dyn Fn(Vec<Trouble>)>,
+    /// Is told which modules are served from it, whenever the control plane has looked.
+    pub told: Box<dyn Fn(Vec<Served>)>,
+}
+
+/// A module that is served from what was handed over.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub key: EntryKey,
+    /// Why it is not in the bay.
+    pub refused: Option<Trouble>,
 }
 
 /// Serves until Ctrl-C, SIGTERM, or the keeper's end.
@@ -98,6 +107,7 @@ pub(crate) struct Handed {
 /// When something that is needed cannot be had; trouble with modules is told and survived.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let log = init_logs();
+    out::end_with_reader()?;
     let Args { paths, serve, registry } = args;
     let layout = serve.layout()?;
     self::serve(Plan { paths, serve, behind: None, layout, registry: &registry, handed: None }, &log)

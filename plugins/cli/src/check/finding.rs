@@ -5,6 +5,8 @@
 use hotbay_api::{Reason, Trouble};
 use serde_json::{Value, json};
 
+use crate::out;
+
 /// What came of one check.
 pub(super) enum Finding {
     Holds(String),
@@ -19,6 +21,21 @@ impl Finding {
     /// A refusal.
     pub fn fails(reason: Reason, message: impl Into<String>) -> Self {
         Self::Fails(Trouble { reason, message: message.into() })
+    }
+
+    /// Lines for people.
+    fn text(&self, what: &str) -> String {
+        let (mark, words, remedy) = match self {
+            Self::Holds(how) => ("ok     ", how.clone(), None),
+            Self::NotTried(why) => ("-      ", format!("not tried, {why}"), None),
+            Self::Warns(message, mend) => ("warning", message.clone(), Some(mend.as_str())),
+            Self::Fails(Trouble { reason, message }) => {
+                let remedy = reason.explanation().map(|known| known.remedy);
+                ("FAILED ", format!("{reason}: {message}"), remedy)
+            }
+        };
+        let remedy = remedy.map(|remedy| format!("{:21}what to do: {remedy}\n", "")).unwrap_or_default();
+        format!("  {mark} {what:<10} {words}\n{remedy}")
     }
 
     fn json(&self, what: &str) -> Value {
@@ -55,39 +72,28 @@ impl Told {
     }
 
     /// Tells of a check.
-    pub fn tell(&mut self, what: &str, finding: &Finding) {
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn tell(&mut self, what: &str, finding: &Finding) -> anyhow::Result<()> {
         self.holds &= !matches!(finding, Finding::Fails(_));
         match &mut self.json {
             Some(all) => all.push(finding.json(what)),
-            None => print(what, finding),
+            None => out::text_as_it_is(finding.text(what))?,
         }
+        Ok(())
     }
 
     /// Ends, with what the checks were about.
-    pub fn end(self, about: Value) {
-        let Some(checks) = self.json else { return };
+    ///
+    /// # Errors
+    /// When nobody reads it.
+    pub fn end(self, about: Value) -> anyhow::Result<()> {
+        let Some(checks) = self.json else { return Ok(()) };
         let mut all = about;
         all["ok"] = self.holds.into();
         all["checks"] = checks.into();
-        println!("{all:#}");
-    }
-}
-
-fn print(what: &str, finding: &Finding) {
-    let remedy = |remedy: &str| println!("                     what to do: {remedy}");
-    match finding {
-        Finding::Holds(how) => println!("  ok      {what:<10} {how}"),
-        Finding::NotTried(why) => println!("  -       {what:<10} not tried, {why}"),
-        Finding::Warns(message, mend) => {
-            println!("  warning {what:<10} {message}");
-            remedy(mend);
-        }
-        Finding::Fails(Trouble { reason, message }) => {
-            println!("  FAILED  {what:<10} {reason}: {message}");
-            if let Some(known) = reason.explanation() {
-                remedy(known.remedy);
-            }
-        }
+        out::line(format_args!("{all:#}"))
     }
 }
 
@@ -98,10 +104,10 @@ mod tests {
     #[test]
     fn a_warning_is_no_failure_and_a_failure_has_its_remedy() {
         let mut told = Told::new(true);
-        told.tell("symbols", &Finding::Warns("two".into(), "hide one".into()));
+        told.tell("symbols", &Finding::Warns("two".into(), "hide one".into())).unwrap();
         assert!(told.holds());
-        told.tell("abi", &Finding::fails(Reason::AbiMismatch, "0.9"));
-        told.tell("probe", &Finding::NotTried("for what failed".into()));
+        told.tell("abi", &Finding::fails(Reason::AbiMismatch, "0.9")).unwrap();
+        told.tell("probe", &Finding::NotTried("for what failed".into())).unwrap();
         assert!(!told.holds());
         let all = told.json.unwrap();
         assert_eq!(all[0]["remedy"], "hide one");

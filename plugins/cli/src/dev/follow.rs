@@ -1,6 +1,6 @@
 //! What becomes of each build.
 //!
-//! Owns the project's [`Standing`]: nobody else changes it. Hears of builds, of the control plane's refusals and of the keeper's report, and says in the
+//! Owns the project's [`Standing`]: nobody else changes it. Hears of builds, of the control plane and of the keeper's report, and says in the
 //! terminal how long a save took to be served.
 
 use std::path::{Path, PathBuf};
@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use hotbay_api::{Digest, LocalReport, Trouble};
-use notify::{RecursiveMode, Watcher as _};
+use hotbay_api::{Digest, LocalReport};
+use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
 use super::standing::{Outcome, Standing};
 use crate::project::Said;
+use crate::run::Served;
 
 /// How often the report is looked at if nothing is heard of it.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,8 +25,8 @@ pub(super) enum Event {
     Built(Swap),
     /// A save does not compile.
     NotBuilt(Said),
-    /// What the control plane refuses now.
-    Refused(Vec<Trouble>),
+    /// What is served from the builds, as the control plane sees it now.
+    Told(Vec<Served>),
     /// The report may have changed.
     Report,
 }
@@ -43,7 +44,7 @@ pub(super) struct Swap {
 /// Follows on a thread of its own, as long as somebody may send an event.
 ///
 /// # Errors
-/// When the report's folder cannot be watched.
+/// When the system refuses a thread.
 pub(super) fn start(
     report: PathBuf,
     standing: watch::Sender<Standing>,
@@ -54,13 +55,18 @@ pub(super) fn start(
     let file = report.clone();
     let heard = move |event: notify::Result<notify::Event>| {
         // What cannot be told may have been the report.
-        if event.map_or(true, |event| event.paths.is_empty() || event.paths.contains(&file)) {
+        if event.map_or(true, |event| is_news(&event, &file)) {
             // Nobody follows any more: the command ends.
             let _ = events_tx.send(Event::Report);
         }
     };
-    let mut watcher = notify::recommended_watcher(heard).context("failed to watch the report")?;
-    watcher.watch(&folder, RecursiveMode::NonRecursive).context("failed to watch the report")?;
+    let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    if let Err(error) = &watcher {
+        tracing::debug!(%error, "the report cannot be watched; it is looked at every {LOOK:?}");
+    }
     let follow = move || {
         // Kept as long as it is listened to.
         let _watcher = watcher;
@@ -73,8 +79,14 @@ pub(super) fn start(
     Ok(())
 }
 
+/// Whether the report may be another. It is read at every event: reading must be none, or the next one would follow at once, for ever.
+fn is_news(event: &notify::Event, report: &Path) -> bool {
+    let is_read = matches!(event.kind, EventKind::Access(_));
+    !is_read && (event.paths.is_empty() || event.paths.iter().any(|path| path == report))
+}
+
 fn follow(report: &Path, standing: &watch::Sender<Standing>, events: &Receiver<Event>) {
-    let (mut swap, mut refused): (Option<Swap>, Vec<Trouble>) = (None, Vec::new());
+    let (mut swap, mut own): (Option<Swap>, Vec<Served>) = (None, Vec::new());
     loop {
         match events.recv_timeout(LOOK) {
             Ok(Event::Built(next)) => {
@@ -86,15 +98,14 @@ fn follow(report: &Path, standing: &watch::Sender<Standing>, events: &Receiver<E
                 swap = None;
                 standing.send_if_modified(|standing| changed(standing, |standing| standing.refused(said)));
             }
-            Ok(Event::Refused(now)) => refused = now,
+            Ok(Event::Told(now)) => own = now,
             Ok(Event::Report) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
         }
         let said = read(report);
         let mut outcome = Outcome::Pending;
-        standing.send_if_modified(|standing| {
-            changed(standing, |standing| outcome = standing.told(&said, &refused))
-        });
+        standing
+            .send_if_modified(|standing| changed(standing, |standing| outcome = standing.told(&said, &own)));
         match outcome {
             Outcome::Serves => swap.take().iter().for_each(Swap::tell),
             // The runtime has said why.
@@ -125,4 +136,37 @@ impl Swap {
 fn read(report: &Path) -> LocalReport {
     let json = std::fs::read(report).unwrap_or_default();
     serde_json::from_slice(&json).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_written_is_news_and_one_that_is_read_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (report, beside) = (folder.path().join("report.json"), folder.path().join(".report"));
+        std::fs::write(&report, "{}").unwrap();
+        let (events_tx, events) = mpsc::channel();
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            events_tx.send(event.unwrap()).unwrap();
+        })
+        .unwrap();
+        watcher.watch(folder.path(), RecursiveMode::NonRecursive).unwrap();
+        read(&report);
+        // What comes before this has to do with reading alone.
+        std::fs::write(&beside, "{}").unwrap();
+        let next = || events.recv_timeout(Duration::from_secs(60)).unwrap();
+        let is_beside = |event: &notify::Event| event.paths.contains(&beside);
+        let of_reading = std::iter::repeat_with(next).take_while(|event| !is_beside(event));
+        let of_reading: Vec<notify::Event> = of_reading.collect();
+        assert!(
+            !of_reading.is_empty() && of_reading.iter().all(|event| !is_news(event, &report)),
+            "{of_reading:?}"
+        );
+        std::fs::rename(&beside, &report).unwrap();
+        while !is_news(&next(), &report) {}
+    }
 }

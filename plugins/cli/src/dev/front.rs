@@ -7,6 +7,7 @@
 //! Owns the address that people know. Must not change what a module is asked nor what it answers. `hotbay dev` alone has it: no cluster and no `hotbay run` does.
 
 mod decide;
+mod held;
 mod page;
 mod pass;
 mod stream;

@@ -1,98 +1,154 @@
 //! When a project was saved.
 //!
-//! Owns what is watched: the folders of the project and of its neighbours on the disk, without what tools and version control write themselves. An
-//! event only wakes: cargo or make finds out what has changed.
+//! ```text
+//! wait ──► what the sources are ──► the build ──► what they are now: a content differs? ──no──► wait
+//!              ▲                                                          └─ yes ─ made by the build? ─ no ─┐
+//!              └────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//! Owns whether there is something new to build. Events only wake: what is new is found by a look at the sources, so that no event that was lost, late or
+//! another's matters. Between two builds every save counts, also one that changes nothing: its author wants a build. While a build runs only what changes
+//! a content counts: it is built at once, and what every build changes only after a calm, which shows that nobody is saving. Must not know what cargo or make do with the sources.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
+mod made;
+mod sources;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context as _;
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-
 use crate::project::Project;
+use made::Made;
+use sources::Sources;
+use watch::Watch;
 
 /// One save is several events, a millisecond apart; so long without one is the end of it.
 const QUIET: Duration = Duration::from_millis(5);
+/// What writes without a pause is no save that would have to be waited for.
+const LONG: Duration = Duration::from_secs(1);
+/// So often is looked for what cannot be watched.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long at least nobody must have saved anything before a build that shows what builds make: longer than people who type stop.
+const CALM: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(super) struct Saves {
-    watcher: RecommendedWatcher,
-    events: Receiver<Instant>,
+    watch: Watch,
     /// The packages, and their manifests as they were when cargo was asked for them.
     roots: BTreeMap<PathBuf, Option<SystemTime>>,
-    /// By device and inode: a folder that is made anew under an old name has a new watch.
-    watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// As they were when the last build began, or, if that is later, when it was seen that nothing is new.
+    seen: Sources,
+    made: Made,
+    /// Since when there is something that the last build has not seen.
+    waits: Option<Instant>,
+    /// When the last build began.
+    began: Instant,
+    /// How long it took.
+    took: Duration,
 }
 
 impl Saves {
     /// Watches the project's own folder.
-    ///
-    /// # Errors
-    /// When the system has no more room for watches.
-    pub fn new(project: &Project) -> anyhow::Result<Self> {
-        let (events_tx, events) = mpsc::channel();
-        let heard = move |event: notify::Result<notify::Event>| {
-            // What cannot be told may have been a save.
-            if event.map_or(true, |event| is_save(&event)) {
-                // Nobody listens any more: the command ends.
-                let _ = events_tx.send(Instant::now());
-            }
-        };
-        let watcher = notify::recommended_watcher(heard).context("failed to watch for saves")?;
-        let roots = BTreeMap::from([(project.folder().to_owned(), None)]);
-        let mut saves = Self { watcher, events, roots, watched: BTreeMap::new() };
-        saves.watch();
-        Ok(saves)
+    pub fn new(project: &Project) -> Self {
+        Self::of(project.folder(), Watch::new())
     }
 
-    /// Watches all that the project is built from now; whether there is something new, which may have been saved before it was watched. To be called
-    /// after a build, when cargo has all that it needs at hand.
-    pub fn follow(&mut self, project: &Project) -> bool {
+    fn of(folder: &Path, watch: Watch) -> Self {
+        let roots = BTreeMap::from([(folder.to_owned(), None)]);
+        let mut saves = Self {
+            watch,
+            roots,
+            seen: Sources::default(),
+            made: Made::default(),
+            waits: None,
+            began: Instant::now(),
+            took: Duration::ZERO,
+        };
+        saves.seen = saves.look();
+        saves
+    }
+
+    /// Looks at what a build that has just ended has left, and from now on at all that the project is built from. To be called after every build, when
+    /// cargo has all that it needs at hand.
+    pub fn built(&mut self, project: &Project) {
         let changed = self.roots.iter().any(|(root, then)| then.is_none() || *then != manifest_time(root));
         if changed {
             match project.sources() {
-                Ok(roots) => {
-                    self.roots = roots.into_iter().map(|root| (root.clone(), manifest_time(&root))).collect();
-                }
+                Ok(roots) => self.follow(roots),
                 Err(error) => tracing::warn!("{error:#}; what was watched before is watched"),
             }
         }
-        self.watch()
+        self.settle();
     }
 
-    /// Whether there are folders that were not watched before.
-    fn watch(&mut self) -> bool {
-        let mut found = BTreeMap::new();
-        for root in self.roots.keys() {
-            folders(root, &mut found);
-        }
-        let mut any = false;
-        for (folder, _) in found.iter().filter(|(folder, id)| self.watched.get(*folder) != Some(id)) {
-            any = true;
-            if let Err(error) = self.watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::warn!(folder = %folder.display(), %error, "cannot be watched");
-            }
-        }
-        self.watched = found;
-        any
+    fn follow(&mut self, roots: BTreeSet<PathBuf>) {
+        // All of them, since what is hidden in one depends on the others.
+        let found = Sources::look(roots.iter().map(PathBuf::as_path), &self.seen, |_| {});
+        // What was not changed since the build began is what it has seen.
+        self.seen.adopt(found);
+        self.roots = roots.into_iter().map(|root| (root.clone(), manifest_time(&root))).collect();
     }
 
-    /// Waits for the next save; when it was over.
-    ///
-    /// # Errors
-    /// When nothing can be heard any more.
-    pub fn wait(&self) -> anyhow::Result<Instant> {
-        let mut last = self.events.recv().context("the watch for saves has ended")?;
+    /// What changed while the build ran is built, too, unless the build made it.
+    fn settle(&mut self) {
+        self.watch.drain();
+        let now = self.look();
+        self.took = self.began.elapsed();
+        let changed = self.made.during(now.changed(&self.seen));
+        self.waits = (!changed.is_empty()).then(|| instant(now.newest(&changed)));
+        self.seen = now;
+    }
+
+    /// Waits until there is something that the last build has not seen; since when. It is to be built now.
+    pub fn wait(&mut self) -> Instant {
+        let since = self.saved();
+        self.began = Instant::now();
+        since
+    }
+
+    fn saved(&mut self) -> Instant {
+        if let Some(since) = self.waits.take() {
+            let is_doubtful = self.made.is_doubtful();
+            return is_doubtful.then(|| self.ends_calm()).flatten().unwrap_or(since);
+        }
         loop {
-            match self.events.recv_timeout(QUIET) {
-                Ok(next) => last = next,
-                Err(RecvTimeoutError::Timeout) => return Ok(last),
-                Err(RecvTimeoutError::Disconnected) => anyhow::bail!("the watch for saves has ended"),
+            if let Some(since) = self.is_touched(None) {
+                return since;
             }
         }
+    }
+
+    /// Waits for a calm as long as the last build, so that who saved something during each has time to do it again; the save that ended it.
+    fn ends_calm(&mut self) -> Option<Instant> {
+        let end = Instant::now() + self.took.max(CALM);
+        loop {
+            let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            if let Some(since) = self.is_touched(Some(left)) {
+                return Some(since);
+            }
+        }
+    }
+
+    /// Waits, no longer than `limit`, until somebody saves something between two builds; when.
+    fn is_touched(&mut self, limit: Option<Duration>) -> Option<Instant> {
+        let limit = if self.watch.is_whole() { limit } else { Some(limit.unwrap_or(LOOK).min(LOOK)) };
+        if self.watch.wait(limit) {
+            let end = Instant::now() + LONG;
+            while Instant::now() < end && self.watch.wait(Some(QUIET)) {}
+        }
+        let now = self.look();
+        let touched = now.touched(&self.seen);
+        self.made.between(&touched);
+        let since = (!touched.is_empty()).then(|| instant(now.newest(&touched)));
+        self.seen = now;
+        since
+    }
+
+    /// Watches all folders that there are now, then looks: what is saved after the look wakes.
+    fn look(&mut self) -> Sources {
+        let roots: Vec<&Path> = self.roots.keys().map(PathBuf::as_path).collect();
+        let watch = &mut self.watch;
+        Sources::look(roots.into_iter(), &self.seen, |folders| watch.follow(folders))
     }
 }
 
@@ -100,72 +156,24 @@ fn manifest_time(root: &Path) -> Option<SystemTime> {
     root.join("Cargo.toml").metadata().and_then(|about| about.modified()).ok()
 }
 
-/// Reading a file changes nothing. An event without a path says that others were lost.
-fn is_save(event: &notify::Event) -> bool {
-    let of_ours = event.paths.is_empty() || event.paths.iter().any(|path| !is_hidden(path));
-    of_ours && !matches!(event.kind, EventKind::Access(_))
+/// The moment of a file's time.
+fn instant(time: Option<SystemTime>) -> Instant {
+    let now = Instant::now();
+    // What is removed has no time, and a clock may have been set.
+    let ago = time.and_then(|time| time.elapsed().ok()).unwrap_or_default();
+    now.checked_sub(ago).filter(|_| ago < Duration::from_secs(3600)).unwrap_or(now)
 }
 
-/// `root` and all folders in it that may hold sources.
-fn folders(root: &Path, found: &mut BTreeMap<PathBuf, (u64, u64)>) {
-    // A link may lead anywhere, and round.
-    let Ok(about) = root.symlink_metadata() else { return };
-    // Cargo marks what it writes by this file.
-    if !about.is_dir() || root.join("CACHEDIR.TAG").exists() {
-        return;
-    }
-    found.insert(root.to_owned(), (about.dev(), about.ino()));
-    let inside = root.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
-    inside.filter(|path| !is_hidden(path)).for_each(|path| folders(&path, found));
-}
-
-/// What editors and version control keep for themselves, and what cargo and make write while they build.
-fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+/// What editors and version control keep for themselves, and what cargo and make write while they build, wherever it is.
+fn is_hidden(name: &str) -> bool {
     let is_built = [".so", ".o", ".d"].iter().any(|end| name.ends_with(end));
-    name.starts_with('.')
-        || name.ends_with('~')
-        || is_built
-        || ["target", "build", "Cargo.lock"].contains(&name)
+    name.starts_with('.') || name.ends_with('~') || is_built || name == "Cargo.lock"
+}
+
+/// Where cargo and make put what they build. Deeper than directly below a root, `src/build/mod.rs` for example, these are names as any other.
+fn is_output(name: &str) -> bool {
+    ["target", "build"].contains(&name)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn what_cargo_and_version_control_write_is_not_watched() {
-        let home = tempfile::tempdir().unwrap();
-        for folder in ["src/deep", ".git/objects", "out/debug"] {
-            std::fs::create_dir_all(home.path().join(folder)).unwrap();
-        }
-        std::fs::write(home.path().join("out/CACHEDIR.TAG"), "").unwrap();
-        let mut found = BTreeMap::new();
-        folders(home.path(), &mut found);
-        let found: BTreeSet<&Path> =
-            found.keys().filter_map(|path| path.strip_prefix(home.path()).ok()).collect();
-        assert_eq!(found, BTreeSet::from(["", "src", "src/deep"].map(Path::new)));
-        for (name, hidden) in [
-            ("lib.rs", false),
-            (".lib.rs.swp", true),
-            ("lib.rs~", true),
-            ("Cargo.lock", true),
-            ("a.so", true),
-            ("a.so.c", false),
-        ] {
-            assert_eq!(is_hidden(Path::new(name)), hidden, "{name}");
-        }
-    }
-
-    #[test]
-    fn lost_events_may_have_been_saves_and_reading_is_none() {
-        let event = |kind| notify::Event::new(kind);
-        assert!(is_save(&event(EventKind::Other)));
-        let read = event(EventKind::Access(notify::event::AccessKind::Read)).add_path("lib.rs".into());
-        assert!(!is_save(&read));
-        assert!(is_save(&event(EventKind::Any).add_path("lib.rs".into())));
-        assert!(!is_save(&event(EventKind::Any).add_path("target".into())));
-    }
-}
+mod tests;

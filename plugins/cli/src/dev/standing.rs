@@ -5,6 +5,7 @@
 use hotbay_api::{Digest, EntryState, LocalReport, Trouble};
 
 use crate::project::Said;
+use crate::run::Served;
 
 /// How the project stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,16 +61,18 @@ impl Standing {
         self.set(Verdict::Refused(said));
     }
 
-    /// The runtime, or the control plane before it, says how it stands.
-    pub fn told(&mut self, report: &LocalReport, refused: &[Trouble]) -> Outcome {
+    /// The runtime, or the control plane before it, says how it stands. `own`: what is served from the project's builds. Others of its YAML are neighbours,
+    /// and what is wrong with them is told in the terminal.
+    pub fn told(&mut self, report: &LocalReport, own: &[Served]) -> Outcome {
         let serves =
             |state: EntryState, digest: Digest| state == EntryState::Active && Some(digest) == self.build;
-        let entries = &report.entries;
+        let entries = report.entries.iter().filter(|entry| own.iter().any(|own| own.key == entry.key));
         let is_served = entries
-            .iter()
+            .clone()
             .any(|entry| entry.serving.as_ref().is_some_and(|serving| serves(entry.state, serving.digest)));
-        let failure = refused.first().or_else(|| entries.iter().find_map(|entry| entry.failure.as_ref()));
-        let has_good = entries.iter().any(|entry| entry.serving.is_some());
+        let refused = own.iter().find_map(|own| own.refused.as_ref());
+        let failure = refused.or_else(|| entries.clone().find_map(|entry| entry.failure.as_ref()));
+        let has_good = entries.clone().any(|entry| entry.serving.is_some());
         if has_good != self.has_good {
             self.has_good = has_good;
             self.generation += 1;
@@ -104,6 +107,10 @@ mod tests {
 
     use super::*;
 
+    fn own(refused: Option<Trouble>) -> [Served; 1] {
+        [Served { key: EntryKey::new("default", "m").unwrap(), refused }]
+    }
+
     fn report(state: EntryState, serving: Option<&[u8]>, failure: Option<Reason>) -> LocalReport {
         let serving = serving.map(|bytes| Serving {
             revision: "1".into(),
@@ -127,18 +134,19 @@ mod tests {
         let mut standing = Standing::default();
         standing.built(Digest::of(b"1"));
         let served = report(EntryState::Active, Some(b"1"), None);
-        assert_eq!(standing.told(&served, &[]), Outcome::Serves);
+        assert_eq!(standing.told(&served, &own(None)), Outcome::Serves);
         assert!(standing.has_good);
         let said = Said { text: "error".into(), place: None };
         let before = standing.generation;
         standing.refused(said.clone());
-        assert_eq!(standing.told(&served, &[]), Outcome::Pending, "it is the old one that serves");
+        assert_eq!(standing.told(&served, &own(None)), Outcome::Pending, "it is the old one that serves");
         assert_eq!(standing.verdict, Verdict::Refused(said.clone()));
         assert_eq!(standing.generation, before + 1, "pages are told");
         standing.built(Digest::of(b"2"));
-        assert_eq!(standing.told(&served, &[]), Outcome::Pending);
+        assert_eq!(standing.told(&served, &own(None)), Outcome::Pending);
         assert_eq!(standing.verdict, Verdict::Refused(said), "until the new one serves");
-        assert_eq!(standing.told(&report(EntryState::Active, Some(b"2"), None), &[]), Outcome::Serves);
+        let serves = report(EntryState::Active, Some(b"2"), None);
+        assert_eq!(standing.told(&serves, &own(None)), Outcome::Serves);
         assert_eq!(standing.verdict, Verdict::Good);
     }
 
@@ -147,13 +155,27 @@ mod tests {
         let mut standing = Standing::default();
         standing.built(Digest::of(b"1"));
         let refused = Trouble { reason: Reason::ConfigRejected, message: "no".into() };
-        assert_eq!(standing.told(&LocalReport::default(), std::slice::from_ref(&refused)), Outcome::Fails);
+        let own_refused = own(Some(refused.clone()));
+        assert_eq!(standing.told(&LocalReport::default(), &own_refused), Outcome::Fails);
         assert_eq!(standing.verdict, Verdict::Failed(refused));
         assert!(!standing.has_good);
         let failed = report(EntryState::Failed, None, Some(Reason::StartFailed));
-        assert_eq!(standing.told(&failed, &[]), Outcome::Fails);
+        assert_eq!(standing.told(&failed, &own(None)), Outcome::Fails);
         assert!(
             matches!(&standing.verdict, Verdict::Failed(trouble) if trouble.reason == Reason::StartFailed)
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_neighbour_is_no_verdict_of_the_save() {
+        let mut standing = Standing::default();
+        standing.built(Digest::of(b"1"));
+        let mut both = report(EntryState::Failed, Some(b"other"), Some(Reason::StartFailed));
+        both.entries[0].key = EntryKey::new("default", "neighbour").unwrap();
+        assert_eq!(standing.told(&both, &own(None)), Outcome::Pending);
+        assert!(!standing.has_good, "what a neighbour serves is not this module");
+        both.entries.extend(report(EntryState::Active, Some(b"1"), None).entries);
+        assert_eq!(standing.told(&both, &own(None)), Outcome::Serves);
+        assert_eq!(standing.verdict, Verdict::Good);
     }
 }

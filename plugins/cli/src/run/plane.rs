@@ -97,7 +97,7 @@ impl Plane {
             }
             self.write();
             if let Some(handed) = &handed {
-                (handed.refused)(self.modules.values().filter_map(Module::trouble).collect());
+                (handed.told)(self.modules.iter().filter_map(|(key, module)| module.served(key)).collect());
             }
         }
     }

@@ -48,7 +48,15 @@ static void read_greeting(hb_str json, char *out, size_t room) {
     snprintf(out, room, "Hello");
 }
 
+/* What a newer host wants to be understood, and this module does not know. */
+static hb_rc refuse(hb_h handle) {
+  host->fail(handle, HB_STR("the host asks for what this module is too old for"));
+  return HB_UNSUPPORTED;
+}
+
 static hb_rc create(const hb_config *config, hb_h self, void **instance) {
+  if (config->flags >> 16)
+    return refuse(self);
   struct instance *made = malloc(sizeof *made);
   if (!made) {
     host->fail(self, HB_STR("there is no memory"));
@@ -74,6 +82,8 @@ static hb_rc greet(const struct instance *instance, hb_h call, const hb_request 
 
 static hb_rc start(void *instance, hb_h call, const hb_request *request, void **state) {
   (void)state;
+  if (request->flags >> 16)
+    return refuse(call);
   switch (request->handler) { /* The index into the manifest's handlers. */
   case 0:
     return greet(instance, call, request);

@@ -40,6 +40,12 @@ template <class Body> hb_rc guarded(hb_h handle, Body body) noexcept {
   return HB_PANIC;
 }
 
+// What a newer host wants to be understood, and this module does not know.
+hb_rc refuse(hb_h handle) {
+  host->fail(handle, HB_STR("the host asks for what this module is too old for"));
+  return HB_UNSUPPORTED;
+}
+
 // One for each config, shared by all its calls, which run at once on many threads: const after its constructor.
 class Greeter {
 public:
@@ -79,7 +85,9 @@ private:
 };
 
 hb_rc create(const hb_config *config, hb_h self, void **instance) {
-  return guarded(self, [&] {
+  return guarded(self, [&]() -> hb_rc {
+    if (config->flags >> 16)
+      return refuse(self);
     *instance = new Greeter(text(config->config_json));
     return HB_READY;
   });
@@ -87,6 +95,8 @@ hb_rc create(const hb_config *config, hb_h self, void **instance) {
 
 hb_rc start(void *instance, hb_h call, const hb_request *request, void **) {
   return guarded(call, [&]() -> hb_rc {
+    if (request->flags >> 16)
+      return refuse(call);
     switch (request->handler) { // The index into the manifest's handlers.
     case 0:
       return static_cast<const Greeter *>(instance)->greet(call, *request);

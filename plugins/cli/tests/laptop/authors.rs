@@ -13,6 +13,7 @@ use crate::workshop::HOTBAY;
 
 mod checks;
 mod kinds;
+mod loops;
 mod pages;
 mod platforms;
 

@@ -39,8 +39,11 @@ const SERVED: &[(&str, Sees)] = &[
     ("static_body", Text("static\n")),
     ("no_content", Status(204)),
     ("fails_with_words", Status(500)),
+    ("panics", Status(500)),
+    ("panics_in_mid_stream", Cut),
     ("aborts", Cut),
     ("logs", Text("logged\n")),
+    ("looks_for_null", Text("no parameters\n")),
     ("metrics", Text("counted\n")),
     ("wakes", Text("woken\n")),
     ("responds_from_a_thread", Text("from a thread\n")),
@@ -58,14 +61,17 @@ const SERVED: &[(&str, Sees)] = &[
     ("keeps_config", Text("{}")),
     ("create_takes_polls", Text("answered\n")),
     ("stop_takes_polls", Text("answered\n")),
+    ("stop_panics", Text("answered\n")),
     ("own_thread", Text("by the instance's thread\n")),
     ("older_table", Text("answered\n")),
     ("newer_table", Text("answered\n")),
+    ("runs_with_less", Text("with less\n")),
     ("responds_twice", Text("the first answer\n")),
     ("ready_without_answer", Status(500)),
     ("ready_with_unfinished_stream", Cut),
     ("unknown_code", Status(500)),
     ("unknown_code_from_poll", Status(500)),
+    ("ignores_what_must_be_understood", Text("answered\n")),
     ("responds_in_drop", Text("in time\n")),
     ("foreign_handle", Text("to somebody\n")),
     ("cuts_handles_short", Text("awake\n")),
@@ -94,6 +100,9 @@ const SERVED: &[(&str, Sees)] = &[
 const REFUSED: &[(&str, Reason, &str)] = &[
     ("create_denies", Reason::ConfigRejected, "the words of create_denies"),
     ("create_fails", Reason::StartFailed, "the words of create_fails"),
+    ("create_panics", Reason::StartFailed, "the words of create_panics"),
+    ("create_answers_nonsense", Reason::StartFailed, "it answered rc 77"),
+    ("create_fails_later", Reason::StartFailed, "the words of create_fails_later"),
     ("refuses_the_host", Reason::AbiMismatch, "refuses this host"),
     ("table_too_short", Reason::AbiMismatch, "shorter"),
     ("table_of_nothing", Reason::AbiMismatch, "shorter"),
@@ -168,6 +177,49 @@ async fn each_is_answered_as_the_header_says_and_harms_nobody() {
     laptop.says(&["the words of fails_with_words"]).await;
     laptop.says(&["the message of logs"]).await;
     assert_eq!(laptop.pid(Role::Engine).await, before, "it is the same engine");
+}
+
+/// A GET that calls itself so.
+async fn ask_as(laptop: &Laptop, id: &str, name: &str) -> Result<Answer, Trouble> {
+    let mut connection = Connection::open(laptop.address, Protocol::H1).await.unwrap();
+    let path = format!("/{name}");
+    let mut asked = request(Protocol::H1, Method::GET, &laptop.address.to_string(), &path, whole(""));
+    asked.headers_mut().insert("x-request-id", id.parse().unwrap());
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    asked.headers_mut().insert("traceparent", traceparent.parse().unwrap());
+    connection.send(asked).await
+}
+
+#[tokio::test]
+async fn the_line_about_a_request_that_failed_has_its_id_its_trace_and_the_codes_name() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let cases = [
+        ("fails_with_words", "a request failed", "HB_ERR): the words of fails_with_words"),
+        ("unknown_code", "a request failed", "rc 77 (unknown)"),
+        ("unknown_code_from_poll", "a request failed", "rc 77 (unknown)"),
+        ("aborts", "a request failed", "aborted"),
+        ("aborts_in_mid_stream", "a request failed", "aborted"),
+        ("never_woken", "a request took too long", "never-woken"),
+    ];
+    let (_shop, laptop) = serve(cases.iter().map(|(name, ..)| *name)).await;
+    for (name, line, words) in cases {
+        laptop.active(&key(name)).await;
+        let (id, answer) = (format!("id-of-{name}"), ask_as(&laptop, &format!("id-of-{name}"), name).await);
+        assert!(!answer.as_ref().is_ok_and(|answer| answer.status == 200), "{name}: {}", Shown(&answer));
+        laptop.says(&["WARN", line, &key(name), &id, trace, words]).await;
+    }
+    // Nobody has given this one a name: it has the host's own.
+    assert_eq!(laptop.get("/fails_with_words").await.status, 500);
+    wait_for("a line has an id of 32 digits", async || {
+        let lines = laptop.lines();
+        let ids = lines.iter().filter_map(|line| line.split_once("request_id=\"")?.1.split_once('"'));
+        let mut ids = ids.map(|(id, _)| id.to_owned());
+        match ids.find(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            Some(_) => Ok(()),
+            None => Err(lines.join("\n")),
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -268,4 +320,12 @@ async fn trailers_come_behind_a_stream() {
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).await.unwrap();
     assert!(answer.ends_with(b"0\r\nx-trailer: last\r\n\r\n"), "{}", answer.escape_ascii());
+}
+
+#[tokio::test]
+async fn a_stop_that_fails_is_told_in_the_modules_words() {
+    let (shop, laptop) = serve(["stop_panics"].into_iter()).await;
+    laptop.serves("/stop_panics", "answered\n").await;
+    std::fs::remove_file(shop.modules().join("stop_panics.so")).unwrap();
+    laptop.says(&["local/stop-panics", "stop failed", "the words of stop_panics"]).await;
 }

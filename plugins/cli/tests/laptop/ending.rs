@@ -1,5 +1,6 @@
 //! How a run ends: asked to, hurried, or killed. No process may be left.
 
+use hotbay_api::EntryState;
 use hotbay_e2e::laptop::{Laptop, Role};
 use hotbay_e2e::modules;
 use hotbay_e2e::wait::wait_for;
@@ -69,6 +70,51 @@ async fn sigterm_ends_an_idle_run_at_once() {
     let mut laptop = shop.run().await;
     laptop.serves("/hello", V1).await;
     laptop.signal(Role::Run, Signal::TERM).await;
+    assert_eq!(laptop.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn modules_stop_before_their_engine_ends() {
+    for (mode, words) in
+        [("stop-panic", "asked stop to panic"), ("destroy-panic", "asked the destructor to panic")]
+    {
+        let shop = Workshop::new();
+        shop.push(&modules::faulty(), "faulty:1.0").await;
+        shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", &format!("config: {{mode: {mode}}}")));
+        let mut laptop = shop.run().await;
+        laptop.active("default/faulty").await;
+        laptop.signal(Role::Run, Signal::INT).await;
+        assert_eq!(laptop.ended().await.code(), Some(0));
+        laptop.says(&["default/faulty", words]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_starting_keeps_no_engine_and_what_serves_stops() {
+    let shop = Workshop::new();
+    shop.push(&modules::faulty(), "faulty:1.0").await;
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", "config: {mode: stop-panic}"));
+    let mut laptop = shop.run().await;
+    laptop.active("default/faulty").await;
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", "config: {mode: create-pending}"));
+    wait_for("the next instance is being made", async || {
+        let entry = laptop.report().entries.into_iter().find(|entry| entry.state == EntryState::Pending);
+        entry.map(drop).ok_or_else(|| format!("{:?}", laptop.report()))
+    })
+    .await;
+    laptop.signal(Role::Run, Signal::INT).await;
+    assert_eq!(laptop.ended().await.code(), Some(0));
+    laptop.says(&["default/faulty", "asked stop to panic"]).await;
+}
+
+#[tokio::test]
+async fn a_stop_that_hangs_does_not_keep_an_engine() {
+    let shop = Workshop::new();
+    shop.push(&modules::faulty(), "faulty:1.0").await;
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", "config: {mode: stop-hang}"));
+    let mut laptop = shop.run().await;
+    laptop.active("default/faulty").await;
+    laptop.signal(Role::Run, Signal::INT).await;
     assert_eq!(laptop.ended().await.code(), Some(0));
 }
 

@@ -180,6 +180,24 @@ async fn a_panic_in_a_handler_is_a_500() {
 }
 
 #[tokio::test]
+async fn a_panic_when_an_instance_ends_is_said_and_costs_nothing() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    for (mode, words) in
+        [("stop-panic", "asked stop to panic"), ("destroy-panic", "asked the destructor to panic")]
+    {
+        set_mode(&shop, mode);
+        laptop.serves("/faulty", &format!("{mode}\n")).await;
+        set_mode(&shop, "none");
+        laptop.serves("/faulty", "none\n").await;
+        laptop.says(&[FAULTY, words]).await;
+    }
+    laptop.active(FAULTY).await;
+    assert_eq!(laptop.get("/hello").await.text(), V1);
+    assert_eq!(laptop.report().engine, 1, "no engine was replaced");
+}
+
+#[tokio::test]
 async fn an_answer_that_http_forbids_is_a_500() {
     let shop = Workshop::new();
     let laptop = start(&shop).await;

@@ -17,6 +17,7 @@ mod faults;
 mod folder;
 mod h2spec;
 mod logs;
+mod pipes;
 mod refusals;
 mod requests;
 mod router;

@@ -2,19 +2,23 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hotbay_e2e::http::{Connection, Protocol, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
 use hotbay_e2e::modules;
 use hotbay_e2e::wait::wait_for;
-use http::Method;
+use http::{HeaderValue, Method};
+use hyper::ext::Protocol as Extended;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::workshop::{V1, Workshop, yaml};
 
 const MIB: usize = 1024 * 1024;
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The example, and `hello` beside it.
 async fn start(shop: &Workshop) -> Laptop {
@@ -58,7 +62,7 @@ impl Raw {
             }
             true
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), read).await.unwrap()
+        tokio::time::timeout(DEADLINE, read).await.unwrap()
     }
 }
 
@@ -161,6 +165,47 @@ async fn a_websocket_of_axum_speaks_and_ends() {
     assert!(!socket.sees("never").await);
     assert!(socket.got.ends_with(&[0x88, 0]), "{:?}", socket.got);
     assert_eq!(laptop.get("/ws").await.status, 400, "not without an offer");
+}
+
+/// So many bytes.
+async fn hears(socket: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<u8> {
+    let mut heard = vec![0; count];
+    tokio::time::timeout(DEADLINE, socket.read_exact(&mut heard)).await.unwrap().unwrap();
+    heard
+}
+
+#[tokio::test]
+async fn a_websocket_of_axum_speaks_on_a_stream_of_http_2() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    let mut connection = Connection::open(laptop.address, Protocol::H2c).await.unwrap();
+    // The server's settings come with the first answer, and say that it may be asked.
+    let plain = || request(Protocol::H2c, Method::GET, "localhost", "/hello", whole(""));
+    connection.send(plain()).await.unwrap();
+    let asks = |path, protocol: &'static str| {
+        let mut asked = request(Protocol::H2c, Method::CONNECT, "localhost", path, whole(""));
+        asked.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
+        asked.extensions_mut().insert(Extended::from_static(protocol));
+        asked
+    };
+    let mut answer = connection.begin(asks("/ws", "websocket")).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers().get("content-length")), (200, None));
+    let mut socket = TokioIo::new(hyper::upgrade::on(&mut answer).await.unwrap());
+    for word in ["hello", "again"] {
+        socket.write_all(&frame(word)).await.unwrap();
+        assert_eq!(hears(&mut socket, 2 + word.len()).await[2..], *word.as_bytes());
+    }
+    // A close is answered by a close, and then the stream ends; the connection does not.
+    socket.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+    assert_eq!(hears(&mut socket, 2).await, [0x88, 0]);
+    assert_eq!(tokio::time::timeout(DEADLINE, socket.read(&mut [0])).await.unwrap().unwrap(), 0);
+    assert_eq!(
+        connection.send(asks("/ws", "talk")).await.unwrap().status,
+        400,
+        "axum speaks WebSocket alone"
+    );
+    assert_eq!(connection.send(asks("/user", "websocket")).await.unwrap().status, 404);
+    assert_eq!(connection.send(plain()).await.unwrap().status, 200);
 }
 
 /// The most memory that the engine ever had, in bytes.

@@ -22,9 +22,14 @@ const STALLS: &str = r#"hotbay_stalls_total{module="default/faulty"}"#;
 
 /// `faulty` from this file, in this mode, and `hello` beside it, on two threads that serve.
 async fn start(shop: &Workshop, faulty: &std::path::Path, mode: &str) -> (Laptop, SocketAddr) {
+    set_mode(shop, mode);
+    start_as_it_is(shop, faulty).await
+}
+
+/// With whatever `faulty.yaml` says.
+async fn start_as_it_is(shop: &Workshop, faulty: &std::path::Path) -> (Laptop, SocketAddr) {
     shop.push(faulty, "faulty:1.0").await;
     shop.drop_in("libhello.so", &modules::hello("1.0"));
-    set_mode(shop, mode);
     let (admin, mirror) = (free_address(), format!("registry.example.com=oci:{}", shop.layout().display()));
     let folder = shop.modules();
     let args: [&OsStr; 3] = [folder.as_ref(), "--mirror".as_ref(), mirror.as_ref()];
@@ -213,6 +218,56 @@ async fn one_thread_that_is_held_for_ever_keeps_nobody_from_the_sockets() {
     serves_as_before(&laptop, admin, 0, median_before).await;
     assert!(!hanging.is_finished(), "it hangs");
     assert_eq!(laptop.report().engine, 1, "there are others");
+}
+
+#[tokio::test]
+async fn calls_that_all_hang_are_answered_503_and_reported_and_an_engine_that_has_no_thread_left_is_replaced()
+{
+    let shop = Workshop::new();
+    let hangs = "config: {mode: \"handler-hang\"}, timeouts: {request: 1s}";
+    shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", hangs));
+    let (laptop, admin) = start_as_it_is(&shop, &modules::blocking()).await;
+    let second = format!("{hangs}, routes: [{{path: /second, handler: faulty}}]");
+    shop.save("second.yaml", &yaml("second", "faulty:1.0", &second));
+    laptop.active("default/second").await;
+    let hang = async |path: &str, count: usize| {
+        let address = laptop.address;
+        let asked = (0..count).map(|_| {
+            let path = path.to_owned();
+            async move { get(address, &path).await.unwrap().status }
+        });
+        let statuses = asked.collect::<JoinSet<_>>().join_all();
+        assert_eq!(tokio::time::timeout(Duration::from_secs(60), statuses).await.unwrap(), vec![504; count]);
+    };
+    // All the threads that one module gets.
+    hang("/faulty", 6).await;
+    // Together more than may wait: nobody of those is left in the queue.
+    hang("/faulty", 60).await;
+    hang("/faulty", 60).await;
+    assert_eq!(metric(admin, "hotbay_blocking_calls_waiting").await, 0);
+    assert_eq!(metric(admin, "hotbay_blocking_threads_abandoned").await, 6);
+    let hopeless = |entry: &EntryReport| {
+        entry.notice.as_ref().is_some_and(|notice| notice.message.contains("nobody waits for"))
+    };
+    laptop.entry(FAULTY, "hopeless", hopeless).await;
+    laptop.says(&["WARN", FAULTY, "Stalled", "answered 503 until"]).await;
+    for _ in 0..20 {
+        let answer = laptop.get("/faulty").await;
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (503, "the calls before this one do not return\n")
+        );
+    }
+    assert_eq!((laptop.get("/hello").await.text(), laptop.report().engine), (V1.to_owned(), 1));
+    hang("/second", 2).await;
+    laptop.says(&["WARN", "replaced", "nobody waits for any more hold all its blocking threads"]).await;
+    wait_for("the next engine serves", async || match laptop.report().engine {
+        2 => Ok(()),
+        engine => Err(format!("engine {engine}")),
+    })
+    .await;
+    laptop.entry(FAULTY, "as it was", |entry| entry.serving.is_some() && !hopeless(entry)).await;
+    hang("/faulty", 1).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "streams", "version": "1.0", "sd
   {"name": "events", "methods": ["GET"], "path": "/events"},
   {"name": "sum", "methods": ["GET"], "path": "/sum"},
   {"name": "talk", "methods": ["GET"], "path": "/talk"},
+  {"name": "idle", "methods": ["GET"], "path": "/idle"},
   {"name": "break", "methods": ["GET"], "path": "/break/{how}"},
   {"name": "refused", "methods": ["GET"], "path": "/refused/{what}"},
   {"name": "late", "methods": ["GET"], "path": "/late"},
@@ -20,7 +21,7 @@ HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "streams", "version": "1.0", "sd
   {"name": "told", "methods": ["GET"], "path": "/told"}
 ]}));
 
-enum { DOWN, UP, ECHO, EVENTS, SUM, TALK, BREAK, REFUSED, LATE, NEXT, TOLD, HANDLERS };
+enum { DOWN, UP, ECHO, EVENTS, SUM, TALK, IDLE, BREAK, REFUSED, LATE, NEXT, TOLD, HANDLERS };
 #define PIECE (64u * 1024u)
 
 typedef struct {
@@ -126,6 +127,11 @@ static hb_rc echo(call_state *state, hb_h call) {
       return rc;
     state->held.ptr = NULL;
   }
+}
+
+/* Another protocol, of which nothing is read, nor anything said. */
+static hb_rc idle(call_state *state, hb_h call) {
+  return state->begun++ || begin(call, HB_RESP_UPGRADE, NULL, 0, "") == HB_READY ? HB_PENDING : HB_ERR;
 }
 
 static hb_rc events(call_state *state, hb_h call) {
@@ -234,6 +240,7 @@ static hb_rc poll(void *pointer, hb_h call) {
   case DOWN: return down(state, call);
   case UP: return up(state, call);
   case ECHO: case TALK: return echo(state, call);
+  case IDLE: return idle(state, call);
   case EVENTS: return events(state, call);
   case BREAK: return break_off(state, call);
   case LATE: stepped(state, call); return HB_PENDING;

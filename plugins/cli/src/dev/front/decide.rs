@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::project::Said;
+    use crate::run::Served;
 
     const BROWSER: &[(&str, &str)] = &[("accept", "text/html,*/*;q=0.8"), ("sec-fetch-dest", "document")];
 
@@ -97,7 +98,8 @@ mod tests {
             failure: None,
             notice: None,
         };
-        standing.told(&LocalReport { entries: vec![entry], ..LocalReport::default() }, &[]);
+        let own = Served { key: entry.key.clone(), refused: None };
+        standing.told(&LocalReport { entries: vec![entry], ..LocalReport::default() }, &[own]);
         standing
     }
 

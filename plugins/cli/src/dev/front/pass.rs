@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::Body;
+use super::held::{self, Held};
 
 /// A module's answer has at most 256 headers, and the engine adds its own.
 const MAX_HEADERS: usize = 300;
@@ -22,7 +23,7 @@ const MAX_HEADERS: usize = 300;
 /// See the module.
 pub(super) struct Upstream {
     engine: SocketAddr,
-    sender: Option<SendRequest<Incoming>>,
+    sender: Option<SendRequest<Held>>,
 }
 
 /// A connection to the engine.
@@ -48,6 +49,7 @@ impl Upstream {
     pub async fn send(&mut self, mut request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
         let upgrades = request.headers().contains_key(header::UPGRADE);
         let client = upgrades.then(|| hyper::upgrade::on(&mut request));
+        let (mut request, waits) = held::hold(request);
         let mut answer = loop {
             let is_fresh = self.sender.is_none();
             let sent = self.sender().await?.try_send_request(request).await;
@@ -77,10 +79,14 @@ impl Upstream {
                 }
             });
         }
+        if waits {
+            // Its body may never be read; the engine ends the connection then.
+            self.sender = None;
+        }
         Ok(answer.map(BodyExt::boxed_unsync))
     }
 
-    async fn sender(&mut self) -> anyhow::Result<&mut SendRequest<Incoming>> {
+    async fn sender(&mut self) -> anyhow::Result<&mut SendRequest<Held>> {
         let usable = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
             None => false,

@@ -104,3 +104,50 @@ async fn an_upgrade_carries_early_bytes_and_each_side_ends_for_itself() {
     engine.write_all(b"bye").await.unwrap();
     assert_eq!(until(&mut client, "bye").await, "bye");
 }
+
+#[tokio::test]
+async fn only_the_engine_asks_for_a_body_that_waits_for_it() {
+    const HEAD: &[u8] = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
+    let (mut client, engine, _standing) = client().await;
+    client.write_all(HEAD).await.unwrap();
+    let mut engine = accepted(&engine).await;
+    let head = until(&mut engine, "\r\n\r\n").await;
+    assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+    engine.write_all(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+    assert_eq!(until(&mut client, "\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"hello").await.unwrap();
+    until(&mut engine, "hello").await;
+    engine.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    until(&mut client, "\r\n\r\nok").await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_all_that_who_waits_with_a_body_hears() {
+    let (mut client, engine, _standing) = client().await;
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    let mut engine = accepted(&engine).await;
+    until(&mut engine, "\r\n\r\n").await;
+    engine
+        .write_all(b"HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno")
+        .await
+        .unwrap();
+    drop(engine);
+    let heard = until(&mut client, "\r\n\r\nno").await;
+    assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_in_pieces_comes_whole() {
+    let (mut client, engine, _standing) = client().await;
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    let mut engine = accepted(&engine).await;
+    until(&mut engine, "\r\n\r\n").await;
+    // The engine's connection stays open: the body that was not asked for is waited for all the time.
+    engine.write_all(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 6\r\n\r\ntoo").await.unwrap();
+    let heard = until(&mut client, "\r\n\r\ntoo").await;
+    assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
+    engine.write_all(b"big").await.unwrap();
+    assert_eq!(until(&mut client, "big").await, "big");
+}

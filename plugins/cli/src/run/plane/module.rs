@@ -16,6 +16,8 @@ use hotbay_pipeline::{
 };
 use hotbay_registry::Client;
 
+use crate::run::Served;
+
 /// The first pause before a look-up that may yet succeed is repeated; doubled each time, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -157,11 +159,14 @@ impl Module {
         self.said = Some(words);
     }
 
-    /// Why a file, such as a build that was handed over, is not in the bay. What is wrong with a module of a registry is no fault of a build beside it.
-    pub fn trouble(&self) -> Option<Trouble> {
+    /// How it stands, if it is served from a file, such as a build that was handed over. What is wrong with a module of a registry is no fault of a build
+    /// beside it.
+    pub fn served(&self, key: &EntryKey) -> Option<Served> {
         self.file.as_ref()?;
-        let refusal = self.unprepared.as_ref().or(self.conflict.as_ref())?;
-        Some(Trouble { reason: refusal.reason.clone(), message: refusal.message.clone() })
+        let refusal = self.unprepared.as_ref().or(self.conflict.as_ref());
+        let refused = refusal
+            .map(|refusal| Trouble { reason: refusal.reason.clone(), message: refusal.message.clone() });
+        Some(Served { key: key.clone(), refused })
     }
 
     /// What it wants and holds; nothing before it was prepared once.
@@ -250,7 +255,8 @@ mod tests {
         let refused = |file| {
             let mut module = Module::new(wanted(), file, 1);
             module.unprepared = Some(Refusal::of_artifact(hotbay_api::Reason::SourceUnreachable, "no"));
-            module.trouble().is_some()
+            let served = module.served(&EntryKey::new("default", "m").unwrap());
+            served.and_then(|served| served.refused).is_some()
         };
         assert!(refused(Some(file)));
         assert!(!refused(None), "its registry may not be there");

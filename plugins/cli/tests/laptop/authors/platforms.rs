@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use hotbay_api::Platform;
 use hotbay_artifact::ModuleFacts;
 
 use super::Terminal;
@@ -36,6 +37,19 @@ async fn both_platforms_are_built_pushed_as_one_index_and_told_apart() {
     assert!(success && text.contains("linux/amd64") && text.contains("linux/arm64"), "{text}");
     let (success, text) = terminal.hotbay("greet", &["push", amd64, amd64, "oci:layout:greet:1.0"]).await;
     assert!(!success && text.contains("second build for linux/amd64"), "{text}");
+}
+
+#[tokio::test]
+async fn cpp_is_built_for_both_and_this_machines_build_is_left_for_its_author() {
+    let terminal = Terminal::new();
+    let (success, text) = terminal.hotbay("", &["new", "greet", "--lang", "cpp"]).await;
+    assert!(success, "{text}");
+    let (success, text) = terminal.hotbay("greet", &BOTH).await;
+    assert!(success, "{text}");
+    is_for(&terminal, "linux/amd64", "linux-amd64");
+    is_for(&terminal, "linux/arm64", "linux-arm64");
+    let left = ModuleFacts::read(&std::fs::read(terminal.path("greet/greet.so")).unwrap()).unwrap();
+    assert_eq!(left.platform, Platform::current());
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn whoever_fails_in_the_middle_is_cut() {
             next(&laptop).await;
             let end = piece(&mut answer).await;
             assert!(matches!(end, Some(Err(_))), "{protocol:?} {how}: {end:?}");
-            laptop.says(&["an answer was cut", words]).await;
+            laptop.says(&["an answer was cut", "request_id=\"", words]).await;
             if protocol == Protocol::H2c {
                 // Only the stream is: the connection goes on.
                 assert_eq!(connection.send(get(protocol, "/told")).await.unwrap().status, 200);

@@ -1,5 +1,7 @@
 //! Connections that leave HTTP.
 
+use std::time::Duration;
+
 use hotbay_e2e::http::{Protocol, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
 use http::{HeaderValue, Method};
@@ -12,13 +14,16 @@ use tokio::net::TcpStream;
 use super::{DEADLINE, get, open, start, told};
 use crate::workshop::Workshop;
 
-const OFFER: &str =
-    "GET /talk HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: Talk\r\n\r\n";
+const OFFER: &str = "HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: Talk\r\n\r\n";
 
-/// A connection on which `early` was said before the answer came, and the answer's head.
+/// A connection to `/talk` on which `early` was said before the answer came, and the answer's head.
 async fn upgraded(laptop: &Laptop, early: &str) -> (TcpStream, String) {
+    upgraded_to(laptop, "/talk", early).await
+}
+
+async fn upgraded_to(laptop: &Laptop, path: &str, early: &str) -> (TcpStream, String) {
     let mut client = TcpStream::connect(laptop.address).await.unwrap();
-    client.write_all(format!("{OFFER}{early}").as_bytes()).await.unwrap();
+    client.write_all(format!("GET {path} {OFFER}{early}").as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(client.read_u8().await.unwrap());
@@ -133,6 +138,42 @@ async fn a_client_that_leaves_ends_it() {
     client.set_zero_linger().unwrap();
     drop(client);
     told(&laptop, "alive 0").await;
+}
+
+#[tokio::test]
+async fn a_reset_cancels_a_call_that_neither_reads_nor_writes() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    // Also where there is something that it does not read.
+    for early in ["", "early"] {
+        let (mut client, _) = upgraded_to(&laptop, "/idle", early).await;
+        told(&laptop, "alive 1").await;
+        // To say no more is not to leave.
+        client.shutdown().await.unwrap();
+        let silent = tokio::time::timeout(Duration::from_millis(300), client.read(&mut [0])).await;
+        assert!(silent.is_err(), "the other side is open: {silent:?}");
+        told(&laptop, "alive 1").await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        told(&laptop, "alive 0 why 1").await;
+    }
+    let socket = TcpStream::connect(laptop.address).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let plain = || http::Request::get("http://localhost/told").body(()).unwrap();
+    sender.send_request(plain(), true).unwrap().0.await.unwrap();
+    let mut asked = http::Request::connect("http://localhost/idle").body(()).unwrap();
+    asked.extensions_mut().insert(h2::ext::Protocol::from_static("talk"));
+    let (answer, mut ours) = sender.send_request(asked, false).unwrap();
+    let _theirs = answer.await.unwrap().into_body();
+    told(&laptop, "alive 1").await;
+    ours.send_reset(h2::Reason::CANCEL);
+    told(&laptop, "alive 0 why 1").await;
+    assert_eq!(
+        sender.send_request(plain(), true).unwrap().0.await.unwrap().status(),
+        200,
+        "only the stream ended"
+    );
 }
 
 #[tokio::test]
