@@ -127,20 +127,35 @@ fn command_line(pid: i32) -> Vec<String> {
 
 /// Resident memory in MiB.
 pub fn resident(pid: i32) -> anyhow::Result<f64> {
-    status(pid, "VmRSS:")
+    Ok(status(pid, "VmRSS:")? / 1024.0)
 }
 
 /// The most resident memory that it ever had, in MiB.
 pub fn peak(pid: i32) -> anyhow::Result<f64> {
-    status(pid, "VmHWM:")
+    Ok(status(pid, "VmHWM:")? / 1024.0)
 }
 
+/// Threads.
+pub fn threads(pid: i32) -> anyhow::Result<f64> {
+    status(pid, "Threads:")
+}
+
+/// A number of the kernel's list of facts, in its unit.
 fn status(pid: i32, name: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = kib.with_context(|| format!("{name} is not there"))?;
-    let kib: f64 = kib.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+    let number = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = number.with_context(|| format!("{name} is not there"))?;
+    Ok(number.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Open files, sockets and the like.
+pub fn descriptors(pid: i32) -> anyhow::Result<f64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.map(|_| 1.0).sum())
+}
+
+/// Pieces of the address space, of which the kernel allows a process 65,530 by default.
+pub fn mappings(pid: i32) -> anyhow::Result<f64> {
+    Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().map(|_| 1.0).sum())
 }
 
 /// User and system time so far of a process and of those that it has started, in seconds.

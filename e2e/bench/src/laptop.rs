@@ -3,6 +3,7 @@
 //! Each section is a file with one function; they run one after another, so that none disturbs another.
 
 mod calls;
+mod changes;
 mod copies;
 mod handovers;
 mod instructions;
@@ -33,11 +34,11 @@ pub fn run(shipped: &Shipped, wanted: &Wanted, done: &mut dyn FnMut(Section)) ->
         }
     }
     if let Some(missed) = costs.iter_mut().find(|section| section.missed()) {
-        missed.add_profile(Way::Plain.words(), profile::measure(shipped, Way::Plain)?);
+        add_profile(missed, shipped, Way::Plain);
     }
     if wanted.has(Part::Instructions) {
         // Its aim is 1.0, which it does not reach: what is left is always told.
-        costs[0].add_profile(Way::Router.words(), profile::measure(shipped, Way::Router)?);
+        add_profile(&mut costs[0], shipped, Way::Router);
     }
     costs.into_iter().for_each(&mut *done);
     if wanted.has(Part::Calls) {
@@ -58,6 +59,9 @@ pub fn run(shipped: &Shipped, wanted: &Wanted, done: &mut dyn FnMut(Section)) ->
     if wanted.has(Part::Swaps) {
         done(swaps::measure(shipped, quick)?);
     }
+    if wanted.has(Part::Changes) {
+        done(changes::measure(shipped, quick)?);
+    }
     if wanted.has(Part::Memory) {
         done(memory::measure(shipped)?);
     }
@@ -65,6 +69,12 @@ pub fn run(shipped: &Shipped, wanted: &Wanted, done: &mut dyn FnMut(Section)) ->
         done(many::measure(shipped, quick)?);
     }
     Ok(())
+}
+
+/// Figures that took minutes are not thrown away because what explains them cannot be built.
+fn add_profile(section: &mut Section, shipped: &Shipped, way: Way) {
+    let lines = profile::measure(shipped, way).unwrap_or_else(|error| format!("not known: {error:#}"));
+    section.add_profile(way.words(), lines);
 }
 
 /// What the module answers, which the others are told to answer too.

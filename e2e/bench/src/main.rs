@@ -60,6 +60,8 @@ enum Part {
     Handovers,
     /// p99 with a swap a second.
     Swaps,
+    /// 10,000 config changes of one module.
+    Changes,
     /// Memory of keeper, engine, module.
     Memory,
     /// 1,200 modules with threads and tokio.

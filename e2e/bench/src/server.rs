@@ -293,10 +293,9 @@ pub fn compiled_in(
     Ok(server)
 }
 
-/// A Router with large bodies compiled in, with as many workers as there are CPUs.
-pub fn compiled_in_streams(shipped: &Shipped) -> anyhow::Result<Server> {
-    let workers = std::thread::available_parallelism()?.get();
-    let server = start_compiled_in(shipped, &Under::default(), workers, &["--text", "", "--streams"])?;
+/// A Router with large bodies compiled in.
+pub fn compiled_in_streams(shipped: &Shipped, under: &Under, workers: usize) -> anyhow::Result<Server> {
+    let server = start_compiled_in(shipped, under, workers, &["--text", "", "--streams"])?;
     until(server.address, "/nothing", 404)?;
     Ok(server)
 }

@@ -56,22 +56,35 @@ fn sorted(figures: &[f64]) -> Vec<f64> {
 
 /// The largest `d` with `2 P(Binomial(n, 1/2) < d) <= 5 %`.
 fn rank(count: usize) -> Option<usize> {
-    let exponent = i32::try_from(count).ok()?;
-    // P(Binomial(n, 1/2) = 0); below, each next one from the one before.
-    let mut probability = 0.5_f64.powi(exponent);
+    #[allow(clippy::cast_precision_loss, reason = "there are few figures")]
+    let float = |count: usize| count as f64;
+    // P(Binomial(n, 1/2) = 0), as a logarithm: of a thousand figures and more it is too small for a float. Below, each next one from the one before.
+    let mut logarithm = float(count) * 0.5_f64.ln();
     let mut below = 0.0;
     let mut rank = None;
     for least in 1..=count / 2 {
-        below += probability;
+        below += logarithm.exp();
         if 2.0 * below > 0.05 {
             break;
         }
         rank = Some(least);
-        #[allow(clippy::cast_precision_loss, reason = "there are few figures")]
-        let step = (count - least + 1) as f64 / least as f64;
-        probability *= step;
+        logarithm += (float(count - least + 1) / float(least)).ln();
     }
     rank
+}
+
+/// How much a figure is more than the one before, by least squares over all.
+pub fn slope(figures: &[f64]) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "there are few figures")]
+    let count = figures.len() as f64;
+    let (mean_at, mean) = ((count - 1.0) / 2.0, figures.iter().sum::<f64>() / count);
+    let (mut both, mut squares, mut at) = (0.0, 0.0, 0.0);
+    for figure in figures {
+        both += (at - mean_at) * (figure - mean);
+        squares += (at - mean_at) * (at - mean_at);
+        at += 1.0;
+    }
+    both / squares
 }
 
 #[cfg(test)]
@@ -94,6 +107,8 @@ mod tests {
             (20, Some((6.0, 15.0))),
             (50, Some((18.0, 33.0))),
             (100, Some((40.0, 61.0))),
+            // Beyond the tables: 10,000 / 2 less 1.96 standard deviations of 50.
+            (10_000, Some((4902.0, 5099.0))),
         ] {
             assert_eq!(median(&ranks(count)).interval, expected, "of {count}");
         }
@@ -104,6 +119,12 @@ mod tests {
         assert_eq!(median(&ranks(5)), Median { value: 3.0, interval: None, count: 5 });
         assert!((median(&ranks(6)).value - 3.5).abs() < f64::EPSILON);
         assert!(median(&[]).value.is_nan());
+    }
+
+    #[test]
+    fn a_slope_is_what_each_adds() {
+        assert!((slope(&[5.0, 7.0, 9.0, 11.0]) - 2.0).abs() < 1e-12);
+        assert!(slope(&[3.0, 4.0, 4.0, 3.0]).abs() < 1e-12, "noise around a constant");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks: a tenth of the least figure that is waited for.
-const LOOK: Duration = Duration::from_micros(200);
+pub const LOOK: Duration = Duration::from_micros(200);
 
 /// A connection.
 pub struct Wire {

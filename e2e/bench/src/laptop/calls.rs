@@ -27,11 +27,15 @@ pub fn measure(shipped: &Shipped) -> anyhow::Result<Section> {
         }
     }
     let how = format!(
-        "A module in C calls each a million times within a request, {ROUNDS} requests; the loop and the clock are in it."
+        "A module in C calls each a million times within a request, {ROUNDS} requests; time of the thread's processor, with the loop in it. \
+         A timer that is put off stays where it is until the thread for timers comes to it, whose time is not in it."
     );
     let mut section = Section::new("A call of the host", how);
     for (name, nanos) in figures {
-        section.add(Figure::median(name, "ns", median(&nanos)).wanted(aim_at_most(20.0)));
+        // What stands in brackets is to compare with.
+        let is_call = !name.starts_with('(');
+        let figure = Figure::median(name, "ns", median(&nanos));
+        section.add(if is_call { figure.wanted(aim_at_most(20.0)) } else { figure });
     }
     Ok(section)
 }

@@ -72,8 +72,19 @@ fn wanted(way: Way, further: usize, ratio: Figure) -> Figure {
 fn request_cost(shipped: &Shipped, text: &str, subject: Subject, further: usize) -> anyhow::Result<f64> {
     let once = life(shipped, text, subject, further, REQUESTS)?;
     let twice = life(shipped, text, subject, further, 2 * REQUESTS)?;
+    Ok(more_of_the_busiest(&once, &twice) / f64::from(REQUESTS))
+}
+
+/// What the thread that two lives differ by most has more in the second.
+pub fn more_of_the_busiest(once: &BTreeMap<String, f64>, twice: &BTreeMap<String, f64>) -> f64 {
     let more = twice.iter().map(|(thread, total)| total - once.get(thread).unwrap_or(&0.0));
-    Ok(more.fold(0.0, f64::max) / f64::from(REQUESTS))
+    more.fold(0.0, f64::max)
+}
+
+/// Instructions of the process with `word` on its command line, by thread.
+pub fn totals(folder: &Path, word: &str) -> anyhow::Result<BTreeMap<String, f64>> {
+    let files = out_files(folder, word)?;
+    files.into_iter().map(|(thread, file)| Ok((thread, total(&fs::read_to_string(&file)?)?))).collect()
 }
 
 /// Instructions of a whole life with so many requests in it, by thread.
@@ -96,11 +107,7 @@ fn life(
     };
     Wire::open(server.address, request("/hello", further))?.ask_often(requests)?;
     server.running.stop()?;
-    let mut totals = BTreeMap::new();
-    for (thread, file) in out_files(folder.path(), word)? {
-        totals.insert(thread, total(&fs::read_to_string(&file)?)?);
-    }
-    Ok(totals)
+    totals(folder.path(), word)
 }
 
 /// The command line to begin with. A probe has two seconds, so it is not slowed down.
@@ -119,7 +126,7 @@ pub fn callgrind(folder: &Path) -> Under {
 }
 
 /// The total of one file.
-pub fn total(text: &str) -> anyhow::Result<f64> {
+fn total(text: &str) -> anyhow::Result<f64> {
     let total =
         text.lines().find_map(|line| line.strip_prefix("totals: ").or(line.strip_prefix("summary: ")));
     Ok(total.context("callgrind wrote no total")?.trim().parse()?)
