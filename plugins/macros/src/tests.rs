@@ -90,7 +90,13 @@ fn functions_that_cannot_be_called_are_refused() {
 #[test]
 fn a_module_looks_for_its_handlers_where_they_stand() {
     let expanded = module::expand(quote!(list, users::get)).unwrap().to_string();
-    for part in ["__hotbay_handler_list (list)", "__hotbay_handler_get (users :: get)", "use users :: * ;"] {
+    for part in [
+        "__hotbay_handler_list (list)",
+        // The function, where nothing of the module is in scope yet, and then what stands beside it there.
+        "let __hotbay_function = users :: get ;",
+        "use users as __users ;",
+        "use __users :: * ; __hotbay_handler_get :: __hotbay_handler_get (__hotbay_handlers , __hotbay_function)",
+    ] {
         assert!(expanded.contains(part), "{expanded} must have {part}");
     }
     assert!(expanded.contains("Create :: Nothing") && expanded.contains("Stop :: Nothing"), "{expanded}");
