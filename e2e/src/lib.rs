@@ -13,6 +13,7 @@ pub mod broken;
 pub mod cargo;
 pub mod cluster;
 pub mod docs;
+pub mod exports;
 pub mod http;
 pub mod laptop;
 pub mod load;
