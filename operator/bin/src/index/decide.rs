@@ -206,7 +206,7 @@ impl Index {
             Written::Entry(entry) => {
                 let key = entry.key.clone();
                 if let Some(place) = self.places.get_mut(&entry.pool.namespace) {
-                    place.entries.put(*entry);
+                    place.entries.put_made(*entry);
                 }
                 self.touch_left_pools(&key);
             }
@@ -218,7 +218,7 @@ impl Index {
             Written::Blob(blob) => {
                 self.uncounted.insert(blob.namespace.clone());
                 if let Some(place) = self.places.get_mut(&blob.namespace) {
-                    place.blobs.put(blob);
+                    place.blobs.put_made(blob);
                 }
             }
             Written::BlobGone(blob) => {
@@ -227,8 +227,8 @@ impl Index {
                     place.blobs.remove(&blob);
                 }
             }
-            Written::Module(module) => drop(self.modules.put(*module)),
-            Written::Pool(pool) => drop(self.pools.put(*pool)),
+            Written::Module(module) => drop(self.modules.put_changed(*module)),
+            Written::Pool(pool) => drop(self.pools.put_changed(*pool)),
             Written::EntryKept(entry) => {
                 // Whatever deletion was seen, it is not the whole story: from now on the caution for absences by list applies.
                 self.seen_deleted.remove(&(entry.key.clone(), entry.module_uid.clone()));

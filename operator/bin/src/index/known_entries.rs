@@ -42,9 +42,9 @@ impl KnownEntries {
         self.note(&affected);
     }
 
-    /// Takes in what a write came back with.
-    pub fn put(&mut self, entry: StoredEntry) {
-        let affected = self.all.put(entry);
+    /// Takes in what a write came back with; see [`Store::put_made`].
+    pub fn put_made(&mut self, entry: StoredEntry) {
+        let affected = self.all.put_made(entry);
         self.note(&affected);
     }
 
@@ -91,10 +91,10 @@ mod tests {
     #[test]
     fn a_module_is_found_with_all_its_entries_however_they_came_and_went() {
         let mut entries = KnownEntries::default();
-        entries.put(entry("a", "hello", 1));
+        entries.put_made(entry("a", "hello", 1));
         entries.apply(Change::Applied(entry("b", "hello", 2)));
         entries.apply(Change::Applied(entry("a", "other", 3)));
-        entries.put(entry("a", "hello", 4));
+        entries.put_made(entry("a", "hello", 4));
         assert_eq!(found(&entries, "hello"), [("a".to_owned(), 4), ("b".to_owned(), 2)]);
         entries.remove(&entry("a", "hello", 3));
         assert_eq!(found(&entries, "hello").len(), 2, "an old deletion says nothing");

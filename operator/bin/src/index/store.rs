@@ -1,7 +1,8 @@
 //! What is known of one kind of object.
 //!
 //! Owns the reduction of a watch to a set: a list replaces everything at once when it is complete, and neither an event nor a list
-//! that is older than what a write came back with can undo it.
+//! that is older than what a write came back with can undo it. Nor does a write's answer that comes late undo what the watch told before it:
+//! an object whose deletion was seen stays gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,11 +41,13 @@ pub struct Store<T> {
     items: BTreeMap<Name, Arc<T>>,
     listing: Option<BTreeMap<Name, Arc<T>>>,
     complete: bool,
+    /// The newest version that the watch has told of. It tells in the order of versions, so it has told of all before this one too.
+    told: u64,
 }
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
-        Self { items: BTreeMap::new(), listing: None, complete: false }
+        Self { items: BTreeMap::new(), listing: None, complete: false, told: 0 }
     }
 }
 
@@ -85,21 +88,44 @@ impl<T: Stored> Store<T> {
                 Vec::new()
             }
             Change::Complete => self.replace(),
-            Change::Applied(item) => self.put(item),
-            Change::Deleted(item) => self.remove(&item),
+            Change::Applied(item) => {
+                self.told = self.told.max(item.version());
+                self.put_new(item)
+            }
+            Change::Deleted(item) => {
+                self.told = self.told.max(item.version());
+                self.remove(&item)
+            }
         }
     }
 
-    /// Takes in what a write came back with, or what a watch says; the newer one stays.
-    pub fn put(&mut self, item: T) -> Vec<Arc<T>> {
+    /// Takes in what a write made, unless the watch knows better: what is older than its news it has told of, and it may be gone since.
+    pub fn put_made(&mut self, item: T) -> Vec<Arc<T>> {
+        if item.version() <= self.told { Vec::new() } else { self.put_new(item) }
+    }
+
+    /// Takes in what a write made of an object that was there. If it is not known any more, it is gone since.
+    pub fn put_changed(&mut self, item: T) -> Vec<Arc<T>> {
+        if self.items.contains_key(&item.name()) { self.put(Arc::new(item)) } else { Vec::new() }
+    }
+
+    fn put_new(&mut self, item: T) -> Vec<Arc<T>> {
+        let item = Arc::new(item);
+        if let Some(listing) = &mut self.listing {
+            // A list is as old as its beginning; this may be newer.
+            let listed = listing.entry(item.name()).or_insert_with(|| item.clone());
+            if listed.version() < item.version() {
+                *listed = item.clone();
+            }
+        }
+        self.put(item)
+    }
+
+    /// The newer one stays.
+    fn put(&mut self, item: Arc<T>) -> Vec<Arc<T>> {
         let name = item.name();
         if self.items.get(&name).is_some_and(|known| known.version() >= item.version()) {
             return Vec::new();
-        }
-        let item = Arc::new(item);
-        if let Some(listing) = &mut self.listing {
-            // A list is as old as its beginning; what comes meanwhile is newer.
-            listing.insert(name.clone(), item.clone());
         }
         let old = self.items.insert(name, item.clone());
         old.into_iter().chain([item]).collect()
@@ -132,6 +158,7 @@ impl<T: Stored> Store<T> {
             self.items.get(*name).is_none_or(|known| known.version() != listed.version())
         };
         affected.extend(listing.iter().filter(changed).map(|(_, listed)| listed.clone()));
+        self.told = listing.values().map(|item| item.version()).fold(self.told, u64::max);
         self.items = listing;
         self.complete = true;
         affected
@@ -191,7 +218,7 @@ mod tests {
     fn what_is_older_than_a_write_changes_nothing() {
         let mut store = Store::default();
         listed(&mut store, &[]);
-        store.put(Item("a", 5));
+        store.put_made(Item("a", 5));
         assert!(store.apply(Change::Applied(Item("a", 4))).is_empty());
         assert!(store.apply(Change::Deleted(Item("a", 4))).is_empty());
         assert!(listed(&mut store, &[Item("a", 4)]).is_empty());
@@ -202,7 +229,54 @@ mod tests {
     fn a_write_during_a_list_is_not_lost() {
         let mut store = Store::default();
         store.apply(Change::Restarted);
-        store.put(Item("a", 5));
+        store.put_made(Item("a", 5));
+        store.apply(Change::Complete);
+        assert_eq!(items(&store), [Item("a", 5)]);
+
+        store.apply(Change::Restarted);
+        store.apply(Change::Listed(Item("a", 5)));
+        store.put_changed(Item("a", 6));
+        store.apply(Change::Complete);
+        assert_eq!(items(&store), [Item("a", 6)]);
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_with_the_answer_of_a_write() {
+        let deleted = || {
+            let mut store = Store::default();
+            listed(&mut store, &[Item("a", 1)]);
+            store.apply(Change::Deleted(Item("a", 3)));
+            store
+        };
+        let mut store = deleted();
+        assert!(store.put_changed(Item("a", 2)).is_empty());
+        assert_eq!(items(&store), []);
+        let mut store = deleted();
+        assert!(store.put_made(Item("a", 2)).is_empty(), "the watch has told of its making and of its end");
+        assert_eq!(items(&store), []);
+        assert_eq!(store.put_made(Item("a", 4)), [Item("a", 4).into()], "this one was made after it");
+        store.apply(Change::Deleted(Item("b", 6)));
+        assert!(store.put_made(Item("c", 5)).is_empty(), "as it told of all before what it told of last");
+    }
+
+    #[test]
+    fn what_is_not_in_a_list_does_not_come_back_with_the_answer_of_a_write() {
+        let mut store = Store::default();
+        listed(&mut store, &[Item("a", 1), Item("b", 2)]);
+        store.apply(Change::Restarted);
+        store.apply(Change::Listed(Item("b", 2)));
+        store.put_changed(Item("a", 3));
+        assert_eq!(store.apply(Change::Complete), [Item("a", 3).into()]);
+        assert_eq!(items(&store), [Item("b", 2)]);
+        assert!(store.put_changed(Item("a", 3)).is_empty());
+    }
+
+    #[test]
+    fn a_list_that_knows_a_newer_one_than_a_write_made_keeps_it() {
+        let mut store = Store::default();
+        store.apply(Change::Restarted);
+        store.apply(Change::Listed(Item("a", 5)));
+        store.put_made(Item("a", 4));
         store.apply(Change::Complete);
         assert_eq!(items(&store), [Item("a", 5)]);
     }

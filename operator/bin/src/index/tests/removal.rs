@@ -135,3 +135,31 @@ fn a_deletion_that_the_api_server_does_not_confirm_counts_as_not_seen() {
     assert!(world.index.seen_deleted.is_empty());
     assert!(world.index.next_wake().unwrap() > world.now, "it is asked for again, but not at once");
 }
+
+#[test]
+fn a_module_that_is_deleted_while_its_status_is_written_does_not_come_back() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    let key = EntryKey::new("shop", "hello").unwrap();
+    let as_written = world.modules[&key].clone();
+    world.took();
+    world.delete("hello");
+    assert_eq!(world.took(), ["remove hello"]);
+    world.handle(Event::Written(Target::ModuleStatus(key), Written::Module(Box::new(as_written))));
+    world.run();
+    assert_eq!(world.took(), Vec::<String>::new(), "no entry is made of a module that is gone");
+}
+
+#[test]
+fn an_entry_that_is_deleted_before_its_making_is_answered_is_made_again() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    let (key, pool) = (EntryKey::new("shop", "hello").unwrap(), POOL.parse().unwrap());
+    let made = world.entries.remove(&key).unwrap();
+    world.took();
+    let deleted = StoredEntry { version: world.next_version(), ..made.clone() };
+    world.handle(Event::Entry("hotbay".into(), Change::Deleted(deleted)));
+    world.handle(Event::Written(Target::Entry(pool, key), Written::Entry(Box::new(made))));
+    world.run();
+    assert_eq!(world.took(), ["create hello"]);
+}
