@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -42,6 +43,30 @@ func TestAStateFolderUnderWhatIsMountedOverIsRefused(t *testing.T) {
 		wrong.Dir = dir
 		if wrong.check() == nil {
 			t.Errorf("%s must be refused", dir)
+		}
+	}
+}
+
+func TestADiskThatIsNearlyFullIsToldBeforeAnythingStarts(t *testing.T) {
+	dir := t.TempDir()
+	if err := enoughDisk(dir, 1); err != nil {
+		t.Error(err)
+	}
+	err := enoughDisk(dir, 1<<62)
+	if err == nil || !strings.Contains(err.Error(), "MiB are free in "+dir) {
+		t.Errorf("it must say what is free and where, and said: %v", err)
+	}
+}
+
+// The disk is the machine's: with thresholds, a node got a taint when builds had left less than 1 % of it, and no pod was placed.
+func TestANodeDoesNotMindADiskThatIsNearlyFull(t *testing.T) {
+	text, err := conf.ReadFile("conf/kubelet.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signal := range []string{"nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"} {
+		if !strings.Contains(string(text), signal+`: "0%"`) {
+			t.Errorf("a kubelet evicts by %s, unless it is told not to", signal)
 		}
 	}
 }

@@ -35,6 +35,9 @@ func up(wanted Cluster, bin string) error {
 	if err := wanted.check(); err != nil {
 		return err
 	}
+	if err := enoughDisk(filepath.Dir(wanted.Dir), leastDisk); err != nil {
+		return err
+	}
 	if _, err := net.InterfaceByName(wanted.HostLink()); err == nil {
 		return fmt.Errorf("interface %s exists: another cluster has id %d", wanted.HostLink(), wanted.ID)
 	}
@@ -48,6 +51,22 @@ func up(wanted Cluster, bin string) error {
 		return err
 	}
 	return waitReady(wanted, began)
+}
+
+// leastDisk is thrice what a cluster, the images in its registry and a run of the tests took, 340 MiB, in bytes: etcd stops on a full disk.
+const leastDisk = 1 << 30
+
+// enoughDisk refuses a folder that has less free than that: nodes do not mind a disk that is nearly full, so no part would say what is wrong.
+func enoughDisk(dir string, least uint64) error {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return fmt.Errorf("see how much is free in %s: %w", dir, err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < least {
+		return fmt.Errorf("%d MiB are free in %s and the cluster needs %d: remove what you do not need, such as %s",
+			free>>20, dir, least>>20, "target/debug/incremental")
+	}
+	return nil
 }
 
 // findBinaries follows the links in bin, so that a tool built anew does not change under a running cluster.
