@@ -13,6 +13,8 @@ mod duration;
 mod entry;
 mod error;
 #[cfg(feature = "crd")]
+mod fields;
+#[cfg(feature = "crd")]
 mod handler_module;
 mod local_report;
 #[cfg(feature = "crdgen")]
@@ -58,6 +60,8 @@ pub use entry::{
     Blob, ENTRY_VERSION, Entry, EntryError, EntryId, Limits, MAX_ENTRY_BYTES, Platform, Revision, Timeouts,
 };
 pub use error::chain;
+#[cfg(feature = "crd")]
+pub use fields::fields_below;
 pub use local_report::{EntryReport, EntryState, LocalReport, Serving, Trouble};
 pub use names::{EntryKey, NameError, PoolRef, labels};
 pub use reason::{Explanation, Reason};

@@ -88,7 +88,7 @@ reasons! {
     }
     /// The file is not a whole ELF shared object, or the artifact holds none.
     InvalidElf {
-        remedy: "Build a `cdylib`, copy it whole, and push it with `hotbay push`. `hotbay inspect FILE` shows what it is.",
+        remedy: "Build a shared object (in Rust a `cdylib`), copy it whole, and push it with `hotbay push`. `hotbay inspect FILE` shows what it is.",
         waiting: "No: push a correct file, under a new tag or the same one."
     }
     /// There is no build for the machine or the libc of the pool's nodes.
@@ -116,19 +116,19 @@ reasons! {
         remedy: "Nothing.",
         waiting: "No."
     }
-    /// The module is built for a version of the ABI that this Hotbay does not serve.
+    /// The module is built for a version of the ABI that this Hotbay does not serve, refuses this host, or gives it a table that is not whole.
     AbiMismatch {
-        remedy: "Upgrade Hotbay if the module's ABI is newer; build the module with the current SDK if it is older.",
-        waiting: "No: one of the two must change."
+        remedy: "If the message names two versions, upgrade Hotbay if the module's is newer, or build the module with the current SDK or header if it is older. If it says that the table is not whole, neither helps: correct what it names in the module's `hb_module`. If the module refuses this host, read what it logged.",
+        waiting: "No: the module or Hotbay must change."
     }
     /// The module lacks the entry symbol `hotbay_module_v1`.
     MissingSymbol {
         remedy: "Do not strip dynamic symbols, and keep the symbol in your version script. With the Rust SDK, call `module!`.",
         waiting: "No: build it again."
     }
-    /// The file has no Hotbay manifest, several, or one that cannot be read; or an entry is not well formed.
+    /// The file has no Hotbay manifest, several, one that cannot be read, or one that its table does not agree with; or an entry is not well formed.
     ManifestInvalid {
-        remedy: "Build the file with the SDK, one module a file. If it is an entry, look at who writes into the bay beside Hotbay.",
+        remedy: "With an SDK, build the file again, one module a file. In another language, correct what the message names: the manifest is an ELF note called `Hotbay` of type 1, aligned to 4, in a `PT_NOTE` segment (`readelf -n FILE` shows it), and names as many handlers as the table's `n_handlers` says. If it is about an entry, look at who writes into the bay beside Hotbay.",
         waiting: "No: build it again."
     }
     /// `spec.config` does not fit the module's schema, or the module refused it.
@@ -151,9 +151,9 @@ reasons! {
         remedy: "Read the message: it holds what the module said. Mend the config, the module, or what it connects to.",
         waiting: "Yes, if what the module needs comes back: it is tried again, with growing pauses."
     }
-    /// `create` did not return within 3 s, or its instance stayed pending for 30 s.
+    /// `create` did not return within 3 s (or one step of an async one did not), or its instance stayed pending for 30 s.
     StartTimeout {
-        remedy: "Look at what `create` waits for; give each connection it makes a time limit of its own.",
+        remedy: "If a call did not return, make `create` async and await in it what takes long: then it has 30 s. If it stayed pending, look at what `create` waits for; give each connection it makes a time limit of its own.",
         waiting: "Yes, if what it waits for comes back: it is tried again, with growing pauses."
     }
     /// The module ended an engine by a crash; said of a pod or a pool, that engines ended there and no module is plainly to blame.

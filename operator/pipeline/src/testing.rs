@@ -86,7 +86,7 @@ pub(crate) fn validated() -> Validated {
         reference: "reg/hello:1.0".to_owned(),
         digest: Digest::of(b"artifact"),
         version: "0.3.0".to_owned(),
-        abi: Abi { major: 0, minor: 1, flags: 0 },
+        abi: Abi { major: 1, minor: 0, flags: 0 },
         blobs: vec![Blob { platform: platform(), digest: Digest::of(b"build"), size: 5 }],
         routes: vec![route("/hello")],
         config: json!({}),

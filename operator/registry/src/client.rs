@@ -81,8 +81,10 @@ impl Client {
     }
 
     fn locate(&self, text: &str) -> Result<Place<'_>, Fault> {
-        let reference: Reference =
-            text.parse().map_err(|error: ReferenceError| Fault::Invalid(error.to_string()))?;
+        let words = |error: ReferenceError| {
+            if self.options.layouts { error.with_layouts() } else { error.to_string() }
+        };
+        let reference: Reference = text.parse().map_err(|error| Fault::Invalid(words(error)))?;
         match reference {
             Reference::Layout { folder, selector } if self.options.layouts => {
                 Ok(Place::layout(folder, selector))
@@ -283,5 +285,14 @@ mod tests {
         assert!(asked(&[], "oci:/etc:a").contains("is for a laptop"), "{}", asked(&[], "oci:/etc:a"));
         let client = Client::new(Options { layouts: true, ..Options::default() });
         assert!(matches!(client.locate("oci:/etc:a"), Ok(Place { store: Store::Layout(_), .. })));
+        let refused = |client: &Client, text: &str| match client.locate(text) {
+            Err(Fault::Invalid(words)) => words,
+            _ => panic!("{text} is no reference"),
+        };
+        let words = refused(&client, "hello:1.0");
+        assert!(words.ends_with("for Docker Hub, or oci:DIR:NAME for an image layout"), "{words}");
+        assert!(!refused(&client, "h.io/A").contains("oci:"), "it has a registry");
+        let words = refused(&Client::new(Options::default()), "hello:1.0");
+        assert!(words.ends_with("for Docker Hub"), "who may not name a folder is told of none: {words}");
     }
 }

@@ -43,6 +43,17 @@ pub enum Selector {
 #[error("{0}")]
 pub struct ReferenceError(&'static str);
 
+impl ReferenceError {
+    /// The same for who may name a folder, too.
+    pub(crate) fn with_layouts(&self) -> String {
+        if self.0 == NO_REGISTRY {
+            format!("{self}, or oci:DIR:NAME for an image layout")
+        } else {
+            self.to_string()
+        }
+    }
+}
+
 const NO_REGISTRY: &str = "it does not begin with a registry; write registry.example.com/hello:1.0, or docker.io/library/hello:1.0 for \
      Docker Hub";
 const BAD_REGISTRY: &str = "the registry is not a host name or address with an optional port";

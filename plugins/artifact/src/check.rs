@@ -22,7 +22,7 @@ pub enum CheckError {
     /// Another major version, or a minor version that is newer.
     #[error(
         "the module is built for ABI {major}.{minor} and ABI {ABI_MAJOR}.{ABI_MINOR} is served here; \
-         {}", if *.newer { "upgrade Hotbay, or build the module with an older SDK" } else { "build the module with the current SDK" }
+         {}", if *.newer { "upgrade Hotbay, or build the module with an older SDK or hotbay.h" } else { "build the module with the current SDK or hotbay.h" }
     )]
     Abi {
         /// The module's.
@@ -33,7 +33,9 @@ pub enum CheckError {
         newer: bool,
     },
     /// The ABI's flags ask for what this version does not know.
-    #[error("the module needs ABI features {0:#010x}, which are not known here; upgrade Hotbay")]
+    #[error(
+        "the module needs ABI features {0:#010x}, which are not known here; upgrade Hotbay, or clear these bits of the note's flags"
+    )]
     AbiFlags(u32),
     /// Built on a newer system than it runs on.
     #[error(
@@ -193,6 +195,7 @@ mod tests {
             exports: vec![],
             static_tls: false,
             imports_unwind: true,
+            odd_name_size: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod image;
 mod notes;
 mod versions;
 
+use hotbay_abi::{NOTE_ABI, NOTE_MANIFEST, NOTE_NAME};
 use hotbay_api::names::ENTRY_SYMBOL;
 use hotbay_api::{Platform, Reason};
 
@@ -18,6 +19,7 @@ use dynamic::Dynamic;
 use image::Image;
 use notes::Notes;
 
+pub use notes::BrokenNote;
 pub use versions::GlibcVersion;
 pub(crate) use versions::newest_glibc_defined;
 
@@ -40,6 +42,8 @@ pub struct ModuleFacts {
     pub static_tls: bool,
     /// It can unwind a panic. A Rust module without this was built with `panic = "abort"` and would take its host along.
     pub imports_unwind: bool,
+    /// A note of ours has a name of this size, which is not the header's 7. It is read all the same, and said by who looks for what a module does wrong.
+    pub odd_name_size: Option<u32>,
 }
 
 /// The ABI that a module announces.
@@ -60,14 +64,24 @@ pub const MAX_EXPORTS: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
     /// Not ELF, cut short, or not a shared object.
-    #[error("the file is not a whole ELF shared object: {0}; build a cdylib, and copy it whole")]
+    #[error(
+        "the file is not a whole ELF shared object: {0}; build a shared object (in Rust a cdylib), and copy it whole"
+    )]
     Invalid(String),
     /// Of a kind of machine that Hotbay does not run on.
     #[error("the module is built for {0}; build it for 64-bit x86-64 or AArch64 Linux")]
     Machine(String),
     /// No manifest note.
-    #[error("the file has no Hotbay manifest; a module is made with hotbay_sdk's `module!` or with hotbay.h")]
+    #[error(
+        "the file has no Hotbay manifest (an ELF note called {NOTE_NAME}, of type {NOTE_MANIFEST}, in a PT_NOTE segment); a module is made with \
+         hotbay_sdk's `module!` or with hotbay.h"
+    )]
     NoManifest,
+    /// One of the two notes is missing, and perhaps behind, or in, what cannot be read.
+    #[error(
+        "one of Hotbay's two notes, manifest and ABI, is missing, and not all notes of the file can be read: {0}"
+    )]
+    BrokenNote(BrokenNote),
     /// More than one manifest note.
     #[error("the file has {0} Hotbay manifests; link only one module into it")]
     ManyManifests(usize),
@@ -75,7 +89,10 @@ pub enum ElfError {
     #[error("the module's manifest is not valid; build it with a Hotbay SDK, or correct the note")]
     Manifest(#[from] ManifestError),
     /// No ABI note, or one that is too short.
-    #[error("the file does not say which ABI it was built for; build it with a Hotbay SDK or hotbay.h")]
+    #[error(
+        "the file does not say which ABI it was built for (an ELF note called {NOTE_NAME}, of type {NOTE_ABI} and 8 bytes or more, in a PT_NOTE \
+         segment); build it with a Hotbay SDK or hotbay.h"
+    )]
     NoAbi,
     /// The ABI is another, so the rest cannot be read.
     #[error(transparent)]
@@ -93,7 +110,9 @@ impl ElfError {
         match self {
             Self::Invalid(_) => Reason::InvalidElf,
             Self::Machine(_) => Reason::WrongArchitecture,
-            Self::NoManifest | Self::ManyManifests(_) | Self::Manifest(_) => Reason::ManifestInvalid,
+            Self::NoManifest | Self::BrokenNote(_) | Self::ManyManifests(_) | Self::Manifest(_) => {
+                Reason::ManifestInvalid
+            }
             Self::NoAbi => Reason::AbiMismatch,
             Self::Abi(error) => error.reason(),
             Self::MissingSymbol => Reason::MissingSymbol,
@@ -111,16 +130,17 @@ impl ModuleFacts {
         let image = Image::parse(bytes)?;
         let dynamic = Dynamic::read(&image)?;
         let notes = Notes::read(&image);
+        let lacks = |error| notes.broken.clone().map_or(error, ElfError::BrokenNote);
         // A file without any note is no module of any ABI; that it has no manifest is what its author must hear.
         if notes.manifests.is_empty() && notes.abi.is_none() {
-            return Err(ElfError::NoManifest);
+            return Err(lacks(ElfError::NoManifest));
         }
-        let abi = notes.abi.ok_or(ElfError::NoAbi)?;
+        let abi = notes.abi.ok_or_else(|| lacks(ElfError::NoAbi))?;
         // What another ABI's manifest and symbols look like is not known here: its number is the fault then, not they.
         let or_abi = |error| check_abi(abi).map_or_else(ElfError::Abi, |()| error);
         let manifest = match notes.manifests[..] {
             [json] => Manifest::parse(json).map_err(|error| or_abi(error.into()))?,
-            [] => return Err(or_abi(ElfError::NoManifest)),
+            [] => return Err(or_abi(lacks(ElfError::NoManifest))),
             _ => return Err(or_abi(ElfError::ManyManifests(notes.manifests.len()))),
         };
         if !dynamic.has_entry {
@@ -136,6 +156,7 @@ impl ModuleFacts {
             exports: dynamic.exports,
             static_tls: dynamic.static_tls,
             imports_unwind: dynamic.imports_unwind,
+            odd_name_size: notes.odd_name_size,
         })
     }
 }

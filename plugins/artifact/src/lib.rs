@@ -10,6 +10,6 @@ pub mod manifest;
 pub mod oci;
 
 pub use check::{CheckError, check, check_abi, check_anywhere};
-pub use elf::{Abi, ElfError, GlibcVersion, ModuleFacts};
+pub use elf::{Abi, BrokenNote, ElfError, GlibcVersion, ModuleFacts};
 pub use host::Host;
 pub use manifest::{Handler, Manifest, ManifestError};

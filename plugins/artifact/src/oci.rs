@@ -72,7 +72,8 @@ pub enum OciError {
     ManyPlatforms(usize, usize),
     /// The layer holds something else.
     #[error(
-        "its layer is neither an ELF file nor a tar archive with /module.so; build a cdylib, and push it with hotbay push"
+        "its layer is neither an ELF file nor a tar archive with /module.so; build a shared object (in Rust a cdylib), and push \
+         it with hotbay push"
     )]
     NotElf,
     /// The archive has more, less or other than one regular file.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hotbay_api::{Platform, Reason};
-use hotbay_artifact::{Abi, ElfError, Host, ModuleFacts, check, host};
+use hotbay_artifact::{Abi, BrokenNote, ElfError, Host, ModuleFacts, check, host};
 
 /// What a test module is made of; starts from one that is whole.
 struct Source {
@@ -26,7 +26,7 @@ const ENTRY: &str = "const void *hotbay_module_v1(const void *host) { return hos
 
 impl Source {
     fn whole() -> Self {
-        Self { manifests: vec![MANIFEST], abi: Some("0, 1, 1, 0"), code: ENTRY, flags: vec!["-nostdlib"] }
+        Self { manifests: vec![MANIFEST], abi: Some("1, 0, 1, 0"), code: ENTRY, flags: vec!["-nostdlib"] }
     }
 
     fn build(&self) -> Vec<u8> {
@@ -86,7 +86,7 @@ fn a_whole_module_tells_its_facts_with_and_without_sections() {
     let elf = Source::whole().build();
     let facts = ModuleFacts::read(&elf).unwrap();
     assert_eq!(facts.manifest.name, "tiny");
-    assert_eq!(facts.abi, Abi { major: 0, minor: 1, flags: 1 });
+    assert_eq!(facts.abi, Abi { major: 1, minor: 0, flags: 1 });
     assert_eq!(facts.platform, Platform { libc: None, ..Platform::current() });
     assert_eq!(facts.exports, ["hotbay_module_v1"]);
     assert_eq!((facts.needed.len(), facts.min_glibc), (0, None));
@@ -125,7 +125,11 @@ fn what_is_no_module_is_refused_with_its_reason() {
         Reason::ManifestInvalid,
         "no Hotbay manifest",
     );
-    refuses(|source| source.manifests.clear(), Reason::ManifestInvalid, "no Hotbay manifest");
+    refuses(
+        |source| source.manifests.clear(),
+        Reason::ManifestInvalid,
+        "(an ELF note called Hotbay, of type 1, in a PT_NOTE segment)",
+    );
     refuses(|source| source.manifests.push(MANIFEST), Reason::ManifestInvalid, "2 Hotbay manifests");
     refuses(|source| source.manifests = vec!["{}"], Reason::ManifestInvalid, "not valid");
     refuses(|source| source.abi = None, Reason::AbiMismatch, "which ABI");
@@ -136,6 +140,70 @@ fn what_is_no_module_is_refused_with_its_reason() {
         Reason::MissingSymbol,
         "hotbay_module_v1",
     );
+}
+
+/// Where the note of this type begins; its name is ours.
+fn note_of(elf: &[u8], kind: u32) -> usize {
+    let head = [&kind.to_le_bytes()[..], b"Hotbay\0\0"].concat();
+    elf.windows(head.len()).position(|bytes| bytes == head).expect("the note is there") - 8
+}
+
+fn set_word(elf: &mut [u8], at: usize, word: u32) {
+    elf[at..at + 4].copy_from_slice(&word.to_le_bytes());
+}
+
+#[test]
+fn a_note_that_is_longer_than_its_segment_is_told_with_its_place() {
+    for kind in [1, 2] {
+        let mut elf = Source::whole().build();
+        let at = note_of(&elf, kind);
+        set_word(&mut elf, at + 4, 0x00ff_ffff);
+        let error = ModuleFacts::read(&elf).unwrap_err();
+        assert_eq!(error.reason(), Reason::ManifestInvalid, "{error}");
+        let words = [
+            &format!("the note at byte {at:#x} of the file ends beyond"),
+            "name_size is 7",
+            "desc_size 16777215",
+        ];
+        assert!(words.iter().all(|words| error.to_string().contains(*words)), "{error}");
+        let ElfError::BrokenNote(BrokenNote::Beyond { left, .. }) = error else { panic!("{error:?}") };
+        assert!(left < 1000, "what follows in the segment, not in the file: {left}");
+    }
+}
+
+#[test]
+fn notes_that_nobody_can_step_through_are_told_with_their_alignment() {
+    let mut source = Source::whole();
+    source.code = "__attribute__((section(\".note.hotbay\"), used, aligned(16))) static const int more[4] = {0};\n\
+        const void *hotbay_module_v1(const void *host) { return host; }";
+    let error = ModuleFacts::read(&source.build()).unwrap_err();
+    assert!(matches!(error, ElfError::BrokenNote(BrokenNote::Alignment { align: 16, .. })), "{error:?}");
+    assert!(error.to_string().contains("aligned to 16; align what is in .note.hotbay to 4"), "{error}");
+}
+
+#[test]
+fn a_broken_note_of_another_tool_is_no_reason_to_refuse() {
+    const OTHER: &str = "__attribute__((section(\".note.other\"), used, aligned(8))) static const struct { unsigned n[3]; char name[4]; } \
+        other = {{4, 1000, 1}, \"GNU\"};\nconst void *hotbay_module_v1(const void *host) { return host; }";
+    let mut source = Source::whole();
+    source.code = OTHER;
+    assert_eq!(ModuleFacts::read(&source.build()).unwrap().manifest.name, "tiny");
+    // Nor is it told before what is ours is missing: then it may have been in there.
+    source.manifests.clear();
+    let error = ModuleFacts::read(&source.build()).unwrap_err();
+    assert!(matches!(error, ElfError::BrokenNote(BrokenNote::Beyond { desc_size: 1000, .. })), "{error:?}");
+}
+
+#[test]
+fn a_name_of_another_size_is_taken_and_told() {
+    let mut elf = Source::whole().build();
+    assert_eq!(ModuleFacts::read(&elf).unwrap().odd_name_size, None);
+    for size in [8, 6] {
+        let at = note_of(&elf, 1);
+        set_word(&mut elf, at, size);
+        let facts = ModuleFacts::read(&elf).unwrap();
+        assert_eq!((facts.manifest.name.as_str(), facts.odd_name_size), ("tiny", Some(size)));
+    }
 }
 
 #[test]
@@ -160,19 +228,19 @@ fn an_entry_that_the_dynamic_linker_would_skip_is_missing() {
 
 #[test]
 fn of_another_abi_the_number_is_the_fault_not_what_cannot_be_read() {
-    let newer = |source: &mut Source| source.abi = Some("1, 0, 0, 0");
+    let newer = |source: &mut Source| source.abi = Some("2, 0, 0, 0");
     let mut source = Source::whole();
     newer(&mut source);
-    assert_eq!(ModuleFacts::read(&source.build()).unwrap().abi.major, 1, "tools can show a newer module");
+    assert_eq!(ModuleFacts::read(&source.build()).unwrap().abi.major, 2, "tools can show a newer module");
     refuses(
-        |source| (source.abi = Some("1, 0, 0, 0"), source.manifests = vec![r#"{"manifest":2}"#]).1,
+        |source| (source.abi = Some("2, 0, 0, 0"), source.manifests = vec![r#"{"manifest":2}"#]).1,
         Reason::AbiMismatch,
-        "ABI 1.0",
+        "ABI 2.0",
     );
     refuses(
-        |source| (source.abi = Some("1, 0, 0, 0"), source.code = "int x;").1,
+        |source| (source.abi = Some("2, 0, 0, 0"), source.code = "int x;").1,
         Reason::AbiMismatch,
-        "ABI 1.0",
+        "ABI 2.0",
     );
 }
 

@@ -47,6 +47,7 @@ fn build(arch: &str) -> InspectedBuild {
         exports: vec![],
         static_tls: false,
         imports_unwind: true,
+        odd_name_size: None,
     };
     InspectedBuild { declared: Some(platform), digest: Digest::of(arch.as_bytes()), size: 5, facts }
 }

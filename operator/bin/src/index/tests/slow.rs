@@ -26,7 +26,7 @@ const MODULE: &str = r#"
 #define NOTE __attribute__((section(".note.hotbay"), used, aligned(4)))
 NOTE static const struct { unsigned n[3]; char name[8]; char json[120]; } manifest = {{7, 118, 1}, "Hotbay",
     "{\"manifest\":1,\"name\":\"tiny\",\"version\":\"1.0\",\"sdk\":\"c\",\"handlers\":[{\"name\":\"h\",\"methods\":[\"GET\"],\"path\":\"/good\"}]}     "};
-NOTE static const struct { unsigned n[3]; char name[8]; unsigned short v[4]; } abi = {{7, 8, 2}, "Hotbay", {0, 1, 1, 0}};
+NOTE static const struct { unsigned n[3]; char name[8]; unsigned short v[4]; } abi = {{7, 8, 2}, "Hotbay", {1, 0, 1, 0}};
 const void *hotbay_module_v1(const void *host) { return host; }
 "#;
 
