@@ -11,6 +11,15 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// Waits for `event`.
+///
+/// # Panics
+/// When it does not come within [`DEADLINE`].
+pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(DEADLINE, event).await;
+    came.unwrap_or_else(|_elapsed| panic!("{what}: not within {DEADLINE:?}"))
+}
+
 /// Looks until `condition` is true, and returns what it gives.
 ///
 /// # Panics

@@ -11,10 +11,10 @@ mod tables;
 
 pub use tables::{EntryFn, Host, Metrics, Module};
 
-/// Major version of the ABI; 0 until ABI 1 is frozen. A module of another major version is refused.
-pub const ABI_MAJOR: u16 = 0;
+/// Major version of the ABI. A module of another major version is refused.
+pub const ABI_MAJOR: u16 = 1;
 /// Minor version of the ABI. A module that needs a newer one is refused.
-pub const ABI_MINOR: u16 = 2;
+pub const ABI_MINOR: u16 = 0;
 /// Name of the ELF notes that a module carries, without the NUL that ends it in the file.
 pub const NOTE_NAME: &str = "Hotbay";
 /// Type of the note that holds the manifest, as JSON.

@@ -24,7 +24,21 @@
 #ifndef MINOR
 #define MINOR HB_ABI_MINOR
 #endif
-#ifndef NO_NOTES
+#if defined NAME_SIZE || defined NOTE_FLAGS /* By hand: the header's helper makes none that are wrong, or of a newer header. */
+#ifndef NAME_SIZE
+#define NAME_SIZE 7
+#endif
+#ifndef NOTE_FLAGS
+#define NOTE_FLAGS HB_MOD_PANIC_UNWIND
+#endif
+HB_IN_SECTION(".note.hotbay") static const struct {
+  hb_note abi;
+  uint16_t major, minor;
+  uint32_t flags;
+  hb_note manifest;
+  char text[(sizeof MANIFEST + 3) / 4 * 4];
+} notes_by_hand = {{NAME_SIZE, 8, 2, "Hotbay"}, HB_ABI_MAJOR, MINOR, NOTE_FLAGS, {NAME_SIZE, sizeof MANIFEST, 1, "Hotbay"}, MANIFEST};
+#elif !defined NO_NOTES
 HB_MODULE_NOTES_FOR(MINOR, MANIFEST);
 #endif
 

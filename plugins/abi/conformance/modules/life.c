@@ -54,6 +54,20 @@ static hb_rc create_pending(const hb_config *config, hb_h self, void **instance)
 }
 BEHAVIOUR create_never_ready = {.create = create_pending, .poll_instance = pending_instance};
 BEHAVIOUR stop_never_ready = {.stop = pending_instance, .poll_instance = pending_instance};
+/* It would settle at the next poll, it says each time. */
+static hb_rc wake_and_wait(void *instance, hb_h self) {
+  (void)instance;
+  host->timer(self, host->now_ns() + 20000000);
+  return HB_PENDING;
+}
+BEHAVIOUR stop_wakes_for_ever = {.stop = wake_and_wait, .poll_instance = wake_and_wait};
+/* It would settle at its only poll: a minute from now. */
+static hb_rc ring_too_late(void *instance, hb_h self) {
+  (void)instance;
+  host->timer(self, host->now_ns() + UINT64_C(60000000000));
+  return HB_PENDING;
+}
+BEHAVIOUR stop_rings_too_late = {.stop = ring_too_late};
 
 static hb_rc create_hanging(const hb_config *config, hb_h self, void **instance) {
   (void)config, (void)self, (void)instance;
@@ -70,6 +84,25 @@ static hb_rc stop_hanging(void *instance, hb_h self) {
   return HB_ERR;
 }
 BEHAVIOUR stop_hangs = {.stop = stop_hanging};
+
+/* Each takes somewhat more than the 3 s that the header gives it. */
+#define TOO_LONG_MS 3200
+static hb_rc create_slow(const hb_config *config, hb_h self, void **instance) {
+  pause_ms(TOO_LONG_MS);
+  return usual_create(config, self, instance);
+}
+BEHAVIOUR create_takes_too_long = {.create = create_slow};
+static hb_rc slow_instance(void *instance, hb_h self) {
+  pause_ms(TOO_LONG_MS);
+  return usual_instance(instance, self);
+}
+BEHAVIOUR poll_instance_takes_too_long = {.create = create_wakes, .poll_instance = slow_instance, .destroy = free};
+BEHAVIOUR stop_takes_too_long = {.stop = slow_instance};
+static void destroy_slow(void *instance) {
+  pause_ms(TOO_LONG_MS);
+  usual_destroy(instance);
+}
+BEHAVIOUR destroy_takes_too_long = {.destroy = destroy_slow};
 
 /* Its state is the image's: a second instance finds it taken, and after destroy it stays so. */
 static int instances;
@@ -162,12 +195,16 @@ TABLE(unknown_high_flag, wrong.flags |= 0x10000u);
 TABLE(panics_abort, wrong.flags = 0);
 TABLE(other_handlers, wrong.n_handlers = 2);
 TABLE(thread_in_entry, leave_a_thread());
+static const void *any_extension(const char *id) { return id; }
+TABLE(claims_every_extension, wrong.extension = any_extension);
 
 /* --- files: the build's flags make what is wrong --- */
 
 BEHAVIOUR minor_too_new = {0};
 BEHAVIOUR no_notes = {0};
 BEHAVIOUR broken_manifest = {0};
+BEHAVIOUR name_of_eight_bytes = {0};
+BEHAVIOUR other_flags_in_note = {0};
 BEHAVIOUR extra_symbol = {0};
 #ifdef EXTRA
 __attribute__((visibility("default"))) int an_extra_symbol(void);

@@ -5,6 +5,17 @@
 
 BEHAVIOUR answers_at_once = {.start = usual_start};
 
+/* As a static object of C++ may begin: dlopen holds the dynamic linker's lock meanwhile. */
+#ifdef THREAD_IN_CONSTRUCTOR
+static void *nothing(void *argument) { return argument; }
+__attribute__((constructor)) static void join_a_thread(void) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, nothing, NULL) == 0)
+    pthread_join(thread, NULL);
+}
+#endif
+BEHAVIOUR joins_a_thread_as_it_is_loaded = {.start = usual_start};
+
 static hb_rc start_static_body(void *instance, hb_h call, const hb_request *request, void **state) {
   (void)instance, (void)request, (void)state;
   const hb_response response = {.size = sizeof response, .status = 200, .body = {(const uint8_t *)"static\n", 7, NULL, NULL}};
@@ -427,6 +438,13 @@ static hb_rc start_echoes(void *instance, hb_h call, const hb_request *request, 
 }
 BEHAVIOUR upgrade_echoes = {.start = start_echoes, .poll = poll_echoes, .drop = drop_echoes};
 
+/* Does not keep them: it answers again and again, which must cost it nothing but words. */
+static hb_rc poll_upgrades(void *state, hb_h call) {
+  const hb_response again = {.size = sizeof again, .flags = HB_RESP_UPGRADE, .status = 101};
+  return host->respond(call, &again) == HB_GONE ? poll_echoes(state, call) : HB_ERR;
+}
+BEHAVIOUR upgrades_again = {.start = start_echoes, .poll = poll_upgrades, .drop = drop_echoes};
+
 /* --- instances --- */
 
 struct configured {
@@ -449,6 +467,21 @@ static hb_rc start_tells_config(void *instance, hb_h call, const hb_request *req
   return say(call, ((struct configured *)instance)->text);
 }
 BEHAVIOUR keeps_config = {.create = create_keeps_config, .start = start_tells_config, .destroy = free};
+
+/* If the config asks for it, computes for a quarter of a second first: that is quick, where it is let run. */
+static int64_t burnt_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+static hb_rc create_computing(const hb_config *config, hb_h self, void **instance) {
+  const int64_t until = burnt_ns() + 250000000;
+  if (memmem(config->config_json.ptr, config->config_json.len, "compute", 7))
+    while (burnt_ns() < until)
+      continue;
+  return usual_create(config, self, instance);
+}
+BEHAVIOUR create_computes = {.create = create_computing};
 
 /* Ready after three wakes of its own. */
 static hb_rc create_pending(const hb_config *config, hb_h self, void **instance) {

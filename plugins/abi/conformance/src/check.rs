@@ -14,6 +14,7 @@ use hotbay_artifact::{ModuleFacts, check_anywhere};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::limits::Hook;
 use crate::report::{self, Finding, Said};
 use crate::{Rule, Scenario, crash};
 
@@ -50,7 +51,8 @@ impl Default for Options {
             body: "hotbay".to_owned(),
             params: Vec::new(),
             patience: Duration::from_secs(5),
-            deadline: Duration::from_secs(30),
+            // Longer than the 30 s for which the header has an instance pending.
+            deadline: Duration::from_secs(40),
             first_only: false,
         }
     }
@@ -171,6 +173,12 @@ fn of_the_file(facts: &ModuleFacts) -> Vec<Finding> {
         let rule = if facts.static_tls { Rule::Loads } else { Rule::Notes };
         findings.push(broken(rule, error.to_string()));
     }
+    if let Some(size) = facts.odd_name_size {
+        let words = format!(
+            "a note has name_size {size}; the header has 7, \"Hotbay\" and one NUL, before the padding to 8"
+        );
+        findings.push(broken(Rule::Notes, words));
+    }
     let others: Vec<&str> =
         facts.exports.iter().map(String::as_str).filter(|name| *name != "hotbay_module_v1").collect();
     if !others.is_empty() {
@@ -244,10 +252,12 @@ fn judged(said: Said, status: Option<ExitStatus>, deadline: Duration) -> Vec<Fin
     let Said { mut findings, doing, done, failed: _ } = said;
     let told = findings.iter_mut().rfind(|finding| finding.broken && !done);
     match status {
-        None => findings.push(broken(
-            Rule::Returns,
-            format!("{doing} had not returned when the {deadline:?} of the scenario were over"),
-        )),
+        None => {
+            let advice = Hook::named(&doing).map(|hook| format!("; {}", hook.advice())).unwrap_or_default();
+            let words =
+                format!("{doing} had not returned when the {deadline:?} of the scenario were over{advice}");
+            findings.push(broken(Rule::Returns, words));
+        }
         Some(status) if done && status.success() => {}
         // The signal handler ends with this code, and has said why.
         Some(status) if status.code() == Some(crash::CODE) && told.is_some() => {

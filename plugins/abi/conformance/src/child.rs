@@ -75,7 +75,7 @@ fn prepare_and_play(task: &Task) -> anyhow::Result<()> {
     let bytes = std::fs::read(&task.file).context("failed to read the module")?;
     let facts = ModuleFacts::read(&bytes).context("the module is not one")?;
     let path = task.file.canonicalize().context("failed to find the module")?;
-    if let Some(module) = module::load(&path, facts.manifest.handlers.len(), scenario.script.newer) {
+    if let Some(module) = module::load(&path, &facts, scenario.script.newer) {
         let handler =
             facts.manifest.handlers.get(task.handler as usize).context("there is no such handler")?;
         let (index, body, params) = (task.handler, task.body.as_bytes(), &task.param[..]);

@@ -9,12 +9,10 @@ use std::time::Duration;
 use hotbay_abi::{self as abi, Handle, PENDING, READY, Rc};
 
 use crate::host::{self, Kept, Said, Stands, Waited};
+use crate::limits::{self, Hook, Watch, timed};
 use crate::module::{Module, Theirs};
 use crate::request::{self, Frame, Shape};
 use crate::{Rule, report};
-
-/// How long `stop` may take, as the header has it.
-const STOP: Duration = Duration::from_secs(10);
 
 /// Answers that live as long as the process: compared at its end.
 static FOREVER: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
@@ -37,31 +35,62 @@ pub(crate) struct Instance<'a> {
 }
 
 impl<'a> Drive<'a> {
-    /// Makes an instance. `None`: it could not be made, which is reported.
+    /// Makes an instance. `None`: it could not be made, which is reported, or a call has taken too long: then the next ones would, too.
     pub fn instance(&'a self, name: &str, config_json: &str) -> Option<Instance<'a>> {
+        if limits::passed() {
+            return None;
+        }
         let me = host::open_instance();
         let (room, config) = request::config(name, config_json, self.newer).ok()?;
-        let (mut rc, theirs) = self.module.create(config, me);
+        let (mut rc, theirs) = timed(Hook::Create, || self.module.create(config, me));
         let _gone = room.seal();
-        let pending = rc == PENDING;
-        while rc == PENDING {
-            if host::wait(me, self.patience) == Waited::InVain {
-                report::broken(Rule::Wake, "create answered PENDING and nobody woke the instance");
-                host::kill(me);
-                self.module.destroy(theirs);
-                return None;
-            }
-            rc = self.module.poll_instance(theirs, me);
+        let exists = rc == PENDING;
+        if exists {
+            rc = self.settle(me, theirs, Hook::Create);
         }
         if rc == READY {
-            return Some(Instance { drive: self, me, theirs });
+            let instance = Instance { drive: self, me, theirs };
+            // Made too late, it is ended as usual, without ever having served.
+            if limits::passed() {
+                instance.end();
+                return None;
+            }
+            return Some(instance);
         }
-        report::broken(Rule::Create, &format!("create answered {rc} for {config_json}: {}", host::words(me)));
+        if rc != PENDING {
+            let words = format!("create answered {rc} for {config_json}: {}", host::words(me));
+            report::broken(Rule::Create, &words);
+        }
         host::kill(me);
-        if pending {
-            self.module.destroy(theirs);
+        if exists {
+            timed(Hook::Destroy, || self.module.destroy(theirs));
         }
         None
+    }
+
+    /// Polls an instance until it settles; what it answered last. PENDING: nobody woke it, or its time was over, which is reported.
+    fn settle(&self, me: Handle, theirs: Theirs, began: Hook) -> Rc {
+        let (name, limit, watch) = (began.name(), began.pending(), Watch::start());
+        let (unwoken, late) =
+            if began == Hook::Create { (Rule::Wake, Rule::Create) } else { (Rule::Stop, Rule::Stop) };
+        while !limits::passed() {
+            let left = limit.saturating_sub(watch.own());
+            let waited = host::wait(me, self.patience, Some(left));
+            if watch.own() >= limit {
+                let words =
+                    format!("{name} is pending for longer than the {limit:?} that the header gives it");
+                limits::pass(late, &words);
+            } else if waited == Waited::InVain {
+                report::broken(unwoken, &format!("{name} answered PENDING and nobody woke the instance"));
+                break;
+            } else if waited != Waited::Late {
+                let rc = timed(Hook::PollInstance, || self.module.poll_instance(theirs, me));
+                if rc != PENDING {
+                    return rc;
+                }
+            }
+        }
+        PENDING
     }
 }
 
@@ -106,10 +135,10 @@ impl Instance<'_> {
                 spurious -= 1;
                 host::wake_anyhow(handle);
             } else {
-                match host::wait(handle, self.drive.patience) {
+                match host::wait(handle, self.drive.patience, None) {
                     Waited::Over => continue,
                     Waited::Woken => {}
-                    Waited::InVain => {
+                    Waited::InVain | Waited::Late => {
                         report::broken(Rule::Wake, "a call is pending and nobody woke it");
                         return abi::DROP_TIMEOUT;
                     }
@@ -119,7 +148,8 @@ impl Instance<'_> {
             let rc = self.drive.module.poll(state, handle);
             if rc != PENDING {
                 judge("poll", rc, handle);
-                return if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE };
+                let is_whole = host::stands(handle) == Stands::Complete;
+                return if rc < 0 || !is_whole { abi::DROP_ERROR } else { abi::DROP_DONE };
             }
         }
     }
@@ -127,13 +157,9 @@ impl Instance<'_> {
     /// Stops and destroys it.
     pub fn end(self) {
         let Drive { module, .. } = self.drive;
-        let mut rc = module.stop(self.theirs, self.me);
-        while rc == PENDING {
-            if host::wait(self.me, STOP.min(self.drive.patience)) == Waited::InVain {
-                report::broken(Rule::Stop, "stop answered PENDING and nobody woke the instance");
-                break;
-            }
-            rc = module.poll_instance(self.theirs, self.me);
+        let mut rc = timed(Hook::Stop, || module.stop(self.theirs, self.me));
+        if rc == PENDING {
+            rc = self.drive.settle(self.me, self.theirs, Hook::Stop);
         }
         if rc < 0 {
             report::remark(Rule::Stop, &format!("stop answered {rc}: {}", host::words(self.me)));
@@ -141,7 +167,7 @@ impl Instance<'_> {
             report::broken(Rule::Codes, &format!("stop answered {rc}"));
         }
         host::kill(self.me);
-        module.destroy(self.theirs);
+        timed(Hook::Destroy, || module.destroy(self.theirs));
     }
 }
 

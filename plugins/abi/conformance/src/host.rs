@@ -118,6 +118,8 @@ pub(crate) enum Waited {
     Over,
     /// Nobody woke it in time.
     InVain,
+    /// The time is over that there was for all of it, whatever it waits for.
+    Late,
 }
 
 /// The table; with `newer`, one that is longer than today's.
@@ -216,9 +218,11 @@ impl Entry {
     }
 }
 
-/// Waits until the handle is to be polled, or need not be. A timer may take its time; the patience begins after it.
-pub(crate) fn wait(handle: Handle, patience: Duration) -> Waited {
-    let mut until = Instant::now() + patience;
+/// Waits until the handle is to be polled, or need not be. A timer may take its time, up to `left`, if there is such a bound; the patience begins after it.
+pub(crate) fn wait(handle: Handle, patience: Duration, left: Option<Duration>) -> Waited {
+    let began = Instant::now();
+    let mut until = began + patience;
+    let bound = left.map(|left| began + left);
     let mut world = world();
     loop {
         let Some(entry) = world.handles.get_mut(&handle) else { return Waited::InVain };
@@ -237,10 +241,14 @@ pub(crate) fn wait(handle: Handle, patience: Duration) -> Waited {
         }
         let alarm = (entry.timer != 0).then(|| Instant::now() + Duration::from_nanos(entry.timer - now));
         until = alarm.map_or(until, |alarm| until.max(alarm + patience));
-        let next = alarm.unwrap_or(until).saturating_duration_since(Instant::now());
-        if next.is_zero() && alarm.is_none() {
+        let (next, now) = (alarm.unwrap_or(until), Instant::now());
+        if bound.is_some_and(|bound| bound < next && bound <= now) {
+            return Waited::Late;
+        }
+        if next <= now && alarm.is_none() {
             return Waited::InVain;
         }
+        let next = bound.map_or(next, |bound| bound.min(next)).saturating_duration_since(now);
         world = CHANGED.wait_timeout(world, next).unwrap_or_else(PoisonError::into_inner).0;
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::ptr;
 
 use hotbay_abi::{self as abi, Config, EntryFn, Handle, Rc, Request};
+use hotbay_artifact::ModuleFacts;
 
 use crate::threads::Threads;
 use crate::{Rule, host, report};
@@ -40,7 +41,7 @@ unsafe impl Send for Theirs {}
 unsafe impl Sync for Theirs {}
 
 /// Loads the file and calls its entry. `None`: that broke a rule, which is reported.
-pub(crate) fn load(path: &Path, handlers: usize, newer: bool) -> Option<Module> {
+pub(crate) fn load(path: &Path, facts: &ModuleFacts, newer: bool) -> Option<Module> {
     let entry = open(path)?;
     let before = Threads::now();
     report::doing("hotbay_module_v1");
@@ -66,7 +67,20 @@ pub(crate) fn load(path: &Path, handlers: usize, newer: bool) -> Option<Module> 
         ptr::copy_nonoverlapping(table.cast::<u8>(), known.as_mut_ptr().cast::<u8>(), length);
         known.assume_init()
     };
-    checked(&known, handlers)
+    asked(&known);
+    checked(&known, facts)
+}
+
+/// Asks the module for what no module has, from two threads at once: it has to know that it does not know it.
+fn asked(table: &abi::Module) {
+    let Some(extension) = table.extension else { return };
+    report::doing("extension");
+    // SAFETY: any thread may call it from the entry on, and the id is a C string.
+    let ask = move || unsafe { extension(c"hotbay.of-no-module/1".as_ptr()) }.is_null();
+    let other = std::thread::spawn(ask);
+    if !ask() || !other.join().unwrap_or(false) {
+        report::broken(Rule::Table, "its extension() answered for an extension that does not exist");
+    }
 }
 
 fn open(path: &Path) -> Option<EntryFn> {
@@ -90,17 +104,13 @@ fn open(path: &Path) -> Option<EntryFn> {
     Some(unsafe { std::mem::transmute::<*mut c_void, EntryFn>(symbol) })
 }
 
-fn checked(table: &abi::Module, handlers: usize) -> Option<Module> {
-    if table.flags & abi::MOD_PANIC_UNWIND == 0 {
-        report::broken(Rule::Table, "HB_MOD_PANIC_UNWIND is not among its flags");
-    }
-    if table.flags >> 16 != 0 {
-        report::broken(Rule::Table, &format!("its flags {:#x} ask for what no host knows", table.flags));
-    }
+fn checked(table: &abi::Module, facts: &ModuleFacts) -> Option<Module> {
+    flags_checked(table.flags, facts.abi.flags);
+    let handlers = facts.manifest.handlers.len();
     if table.n_handlers as usize != handlers {
         report::broken(
             Rule::Table,
-            &format!("it has {} handlers and its manifest {handlers}", table.n_handlers),
+            &format!("n_handlers is {} and its manifest has {handlers}", table.n_handlers),
         );
     }
     let functions = || {
@@ -116,9 +126,42 @@ fn checked(table: &abi::Module, handlers: usize) -> Option<Module> {
     };
     let module = functions();
     if module.is_none() {
-        report::broken(Rule::Table, "a required function is NULL");
+        report::broken(
+            Rule::Table,
+            &format!("NULL stands where a function is required: {}", missing(table).join(", ")),
+        );
     }
     module
+}
+
+/// Those of the table, and those of the note, which hosts do not compare.
+fn flags_checked(flags: u32, of_the_note: u32) {
+    if flags & abi::MOD_PANIC_UNWIND == 0 {
+        report::broken(Rule::Table, "HB_MOD_PANIC_UNWIND is not among its flags");
+    }
+    if flags >> 16 != 0 {
+        report::broken(Rule::Table, &format!("its flags {flags:#x} ask for what no host knows"));
+    }
+    if flags != of_the_note {
+        let words = format!(
+            "its flags are {flags:#x} and those of the ABI note {of_the_note:#x}; they have to be the same"
+        );
+        report::broken(Rule::Table, &words);
+    }
+}
+
+/// The required functions that are NULL.
+fn missing(table: &abi::Module) -> Vec<&'static str> {
+    let all = [
+        ("create", table.create.is_none()),
+        ("poll_instance", table.poll_instance.is_none()),
+        ("stop", table.stop.is_none()),
+        ("destroy", table.destroy.is_none()),
+        ("start", table.start.is_none()),
+        ("poll", table.poll.is_none()),
+        ("drop", table.drop.is_none()),
+    ];
+    all.into_iter().filter(|(_, is_null)| *is_null).map(|(name, _)| name).collect()
 }
 
 impl Module {

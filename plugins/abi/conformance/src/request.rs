@@ -78,7 +78,11 @@ impl Frame {
             size: size_of_struct::<Request>(script.newer),
             flags: flags(script),
             handler: index,
-            http: if script.bare { 10 } else { 11 },
+            http: match script {
+                Script { newer: true, .. } => 30,
+                Script { bare: true, .. } => 10,
+                _ => 11,
+            },
             pad: 0,
             n_headers: headers.len() as u32,
             n_params: params.len() as u32,

@@ -29,15 +29,15 @@ macro_rules! rules {
 }
 
 rules! {
-    Notes = "notes": "two ELF notes: a valid manifest, and an ABI that this host serves",
+    Notes = "notes": "two ELF notes: a valid manifest, and an ABI that this host serves; each in the header's form",
     Symbols = "symbols": "hotbay_module_v1 is the only exported symbol",
     Loads = "loads": "the dynamic linker takes the file",
-    Table = "table": "the table is whole: size, flags, handlers, and every required function",
+    Table = "table": "the table is whole: size, flags (the note's), handlers, and every required function",
     Create = "create": "create makes instances, also several at once, and again after destroy",
     Instances = "instances": "instances do not change each other",
     Stop = "stop": "stop settles within 10 s",
     Threads = "threads": "the entry makes no thread, and none is left after stop and destroy",
-    Returns = "returns": "no function keeps its thread",
+    Returns = "returns": "no function keeps its thread; create, poll_instance, stop and destroy return within 3 s",
     Codes = "codes": "start and poll answer READY, PENDING or a negative value",
     Flags = "flags": "a flag that must be understood, and is not known, is refused",
     Wake = "wake": "what is pending is woken",

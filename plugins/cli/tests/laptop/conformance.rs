@@ -6,115 +6,18 @@
 
 use std::fmt;
 
-use hotbay_api::Reason;
-use hotbay_conformance::cases::Case;
+use hotbay_conformance::cases::{
+    self, Case,
+    Comes::{self, Cut, Fails, Length, Status, Text},
+};
 use hotbay_e2e::http::{Answer, Connection, Protocol, Trouble, get, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
-use hotbay_e2e::wait::wait_for;
+use hotbay_e2e::wait::{DEADLINE, in_time, wait_for};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::workshop::Workshop;
-
-/// What a client sees.
-#[derive(Debug)]
-enum Sees {
-    /// 200 with this text.
-    Text(&'static str),
-    /// 200 with so many bytes.
-    Length(usize),
-    /// This status.
-    Status(u16),
-    /// No whole answer.
-    Cut,
-}
-use Sees::{Cut, Length, Status, Text};
-
-/// `streams` and its kin: a head, and four pieces.
-const STREAMED: usize = 5 + 4 * 16 * 1024;
-
-const SERVED: &[(&str, Sees)] = &[
-    ("answers_at_once", Text("answered\n")),
-    ("static_body", Text("static\n")),
-    ("no_content", Status(204)),
-    ("fails_with_words", Status(500)),
-    ("panics", Status(500)),
-    ("panics_in_mid_stream", Cut),
-    ("aborts", Cut),
-    ("logs", Text("logged\n")),
-    ("looks_for_null", Text("no parameters\n")),
-    ("metrics", Text("counted\n")),
-    ("wakes", Text("woken\n")),
-    ("responds_from_a_thread", Text("from a thread\n")),
-    ("responds_before_start_returns", Text("before start returned\n")),
-    ("wakes_before_start_returns", Text("polled\n")),
-    ("timer", Text("rung\n")),
-    ("reads_all", Text("read 0, 0 trailers\n")),
-    ("streams", Length(STREAMED)),
-    ("streams_much", Length(5 + 128 * 16 * 1024)),
-    ("streams_copies", Length(STREAMED)),
-    ("streams_trailers", Length(STREAMED)),
-    ("streams_length", Length(STREAMED)),
-    ("aborts_in_mid_stream", Cut),
-    ("upgrade_echoes", Text("no upgrade was offered\n")),
-    ("keeps_config", Text("{}")),
-    ("create_takes_polls", Text("answered\n")),
-    ("stop_takes_polls", Text("answered\n")),
-    ("stop_panics", Text("answered\n")),
-    ("own_thread", Text("by the instance's thread\n")),
-    ("older_table", Text("answered\n")),
-    ("newer_table", Text("answered\n")),
-    ("runs_with_less", Text("with less\n")),
-    ("responds_twice", Text("the first answer\n")),
-    ("ready_without_answer", Status(500)),
-    ("ready_with_unfinished_stream", Cut),
-    ("unknown_code", Status(500)),
-    ("unknown_code_from_poll", Status(500)),
-    ("ignores_what_must_be_understood", Text("answered\n")),
-    ("responds_in_drop", Text("in time\n")),
-    ("foreign_handle", Text("to somebody\n")),
-    ("cuts_handles_short", Text("awake\n")),
-    ("header_with_newline", Text("refused -1\n")),
-    ("header_with_bad_name", Text("refused -1\n")),
-    ("headers_at_null", Text("refused -1\n")),
-    ("too_many_headers", Text("refused -3\n")),
-    ("false_length", Text("refused -1\n")),
-    ("status_99", Text("refused -1\n")),
-    ("status_600", Text("refused -1\n")),
-    ("status_101", Text("refused -1\n")),
-    ("upgrade_without_offer", Text("refused -4\n")),
-    ("unknown_flag", Text("refused -5\n")),
-    ("short_response", Text("refused\n")),
-    ("writes_before_respond", Text("answered\n")),
-    ("writes_after_finish", Text("head\n")),
-    ("finishes_twice", Text("head\n")),
-    ("stream_short_of_its_length", Cut),
-    ("stream_beyond_its_length", Cut),
-    ("stop_never_ready", Text("answered\n")),
-    ("one_instance_ever", Text("answered\n")),
-    ("leaves_a_thread", Text("answered\n")),
-    ("responds_to_instance", Text("to a call\n")),
-];
-
-const REFUSED: &[(&str, Reason, &str)] = &[
-    ("create_denies", Reason::ConfigRejected, "the words of create_denies"),
-    ("create_fails", Reason::StartFailed, "the words of create_fails"),
-    ("create_panics", Reason::StartFailed, "the words of create_panics"),
-    ("create_answers_nonsense", Reason::StartFailed, "it answered rc 77"),
-    ("create_fails_later", Reason::StartFailed, "the words of create_fails_later"),
-    ("refuses_the_host", Reason::AbiMismatch, "refuses this host"),
-    ("table_too_short", Reason::AbiMismatch, "shorter"),
-    ("table_of_nothing", Reason::AbiMismatch, "shorter"),
-    ("null_function", Reason::AbiMismatch, "NULL"),
-    ("unknown_high_flag", Reason::AbiMismatch, "does not know"),
-    ("panics_abort", Reason::AbiMismatch, "panics"),
-    ("other_handlers", Reason::ManifestInvalid, "2 handlers"),
-    ("minor_too_new", Reason::AbiMismatch, "60000"),
-    ("no_notes", Reason::ManifestInvalid, "no Hotbay manifest"),
-    ("broken_manifest", Reason::ManifestInvalid, "not valid"),
-    ("no_entry", Reason::MissingSymbol, "hotbay_module_v1"),
-];
 
 /// A folder with these cases, served.
 async fn serve(names: impl Iterator<Item = &'static str>) -> (Workshop, Laptop) {
@@ -131,15 +34,15 @@ fn key(name: &str) -> String {
     format!("local/{}", name.replace('_', "-"))
 }
 
-impl Sees {
-    fn is(&self, answer: &Result<Answer, Trouble>) -> bool {
-        match (self, answer) {
-            (Text(text), Ok(answer)) => answer.status == 200 && answer.text() == *text,
-            (Length(length), Ok(answer)) => answer.status == 200 && answer.body.len() == *length,
-            (Status(status), Ok(answer)) => answer.status == *status,
-            (Cut, Err(Trouble::Broken(_))) => true,
-            _ => false,
-        }
+/// Whether this is what was to come, as a client sees it.
+fn is(comes: Comes, answer: &Result<Answer, Trouble>) -> bool {
+    match (comes, answer) {
+        (Text(text), Ok(answer)) => answer.status == 200 && answer.text() == text,
+        (Length(length), Ok(answer)) => answer.status == 200 && answer.body.len() == length,
+        (Status(status), Ok(answer)) => answer.status == status && answer.body.is_empty(),
+        (Fails(_), Ok(answer)) => answer.status == 500,
+        (Cut(_), Err(Trouble::Broken(_))) => true,
+        _ => false,
     }
 }
 
@@ -158,17 +61,17 @@ impl fmt::Display for Shown<'_> {
 
 #[tokio::test]
 async fn each_is_answered_as_the_header_says_and_harms_nobody() {
-    let (_shop, laptop) = serve(SERVED.iter().map(|(name, _)| *name)).await;
-    for (name, _) in SERVED {
+    let (_shop, laptop) = serve(cases::answered().map(|(name, _)| name)).await;
+    for (name, _) in cases::answered() {
         laptop.active(&key(name)).await;
     }
     let before = laptop.pid(Role::Engine).await;
     let mut wrong = Vec::new();
-    for (name, expected) in SERVED {
+    for (name, expected) in cases::answered() {
         // Twice: what the first leaves behind must not harm the second.
         for _ in 0..2 {
             let answer = get(laptop.address, &format!("/{name}")).await;
-            if !expected.is(&answer) {
+            if !is(expected, &answer) {
                 wrong.push(format!("{name}: {expected:?}, and not {}", Shown(&answer)));
             }
         }
@@ -224,12 +127,12 @@ async fn the_line_about_a_request_that_failed_has_its_id_its_trace_and_the_codes
 
 #[tokio::test]
 async fn each_that_cannot_be_served_is_named_with_its_reason() {
-    let (_shop, laptop) = serve(REFUSED.iter().map(|(name, ..)| *name).chain(["answers_at_once"])).await;
-    for (name, reason, words) in REFUSED {
+    let (_shop, laptop) = serve(cases::refused().map(|(name, ..)| name).chain(["answers_at_once"])).await;
+    for (name, reason, words) in cases::refused() {
         let key = key(name);
         // A file that is no module has no key yet.
-        let named = async |said: &str| laptop.says(&["failed", said, &reason.to_string(), words]).await;
-        let file = matches!(*name, "no_notes" | "broken_manifest" | "no_entry");
+        let named = async |said: &str| laptop.says(&["failed", said, reason, words]).await;
+        let file = matches!(name, "no_notes" | "broken_manifest" | "no_entry");
         named(if file { name } else { &key }).await;
         // What may come right by itself is tried again, and asks clients to do so too.
         let status = laptop.get(&format!("/{name}")).await.status;
@@ -290,24 +193,27 @@ async fn a_module_is_told_who_asks() {
 }
 
 #[tokio::test]
-async fn an_upgraded_connection_is_the_modules() {
-    let (_shop, laptop) = serve(["upgrade_echoes"].into_iter()).await;
-    laptop.active("local/upgrade-echoes").await;
-    let mut socket = TcpStream::connect(laptop.address).await.unwrap();
-    // The first bytes come with the request: the client need not wait.
-    let head =
-        "GET /upgrade_echoes HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nearly ";
-    socket.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"early ") {
-        assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+async fn an_upgraded_connection_is_the_modules_and_stays_so_whatever_else_it_answers() {
+    let (_shop, laptop) = serve(["upgrade_echoes", "upgrades_again"].into_iter()).await;
+    for name in ["upgrade_echoes", "upgrades_again"] {
+        laptop.active(&key(name)).await;
+        let mut socket = TcpStream::connect(laptop.address).await.unwrap();
+        // The first bytes come with the request: the client need not wait.
+        let offer = "host: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\nearly ";
+        socket.write_all(format!("GET /{name} HTTP/1.1\r\n{offer}").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let words = |answer: &[u8]| format!("{name}: {}", String::from_utf8_lossy(answer));
+        while !answer.ends_with(b"early ") {
+            let read = tokio::time::timeout(DEADLINE, socket.read_buf(&mut answer)).await;
+            assert!(read.is_ok_and(|read| read.unwrap() > 0), "{}", words(&answer));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", words(&answer));
+        socket.write_all(b"late").await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        in_time("the end", socket.read_to_end(&mut rest)).await.unwrap();
+        assert_eq!(rest, b"late", "{name}");
     }
-    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
-    socket.write_all(b"late").await.unwrap();
-    socket.shutdown().await.unwrap();
-    let mut rest = Vec::new();
-    socket.read_to_end(&mut rest).await.unwrap();
-    assert_eq!(rest, b"late");
 }
 
 #[tokio::test]

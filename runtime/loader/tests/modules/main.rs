@@ -13,89 +13,39 @@ use std::thread;
 
 use bench::Bench;
 use client::{Fed, call, give_up};
-use hotbay_api::Reason;
+use hotbay_conformance::cases::{
+    self,
+    Comes::{self, Cut, Fails, Length, Status, Text},
+};
 use hotbay_loader::{CreateError, Instance};
 
 const THREADS: usize = 4;
 const CALLS: usize = 25;
-/// `streams` and its kin: a head, and four pieces.
-const STREAMED: usize = 5 + 4 * 16 * 1024;
+/// Modules that cannot be asked here as the others are: of one there can be no second instance, and the others stop for 10 s.
+const NOT_HERE: [&str; 3] = ["one_instance_ever", "stop_never_ready", "stop_wakes_for_ever"];
+/// Modules whose answer depends on who asks, and what it begins with here.
+const HERE: [(&str, Comes); 3] = [
+    ("info", Text("peer 127.0.0.1:5000, id yes")),
+    ("owned_body", Text("released ")),
+    ("reads_all", Text("read 327680, 0 trailers\n")),
+];
 
-/// What a call comes to.
-#[derive(Clone, Copy, Debug)]
-enum Comes {
-    /// 200 with a body that begins so.
-    Text(&'static str),
-    /// 200 with so many bytes.
-    Length(usize),
-    /// This status.
-    Status(u16),
-    /// No whole answer, for this reason.
-    Fails(&'static str),
+/// Each that is called here, with what comes of it.
+fn called() -> impl Iterator<Item = (&'static str, Comes)> {
+    let others = |name: &str| !NOT_HERE.contains(&name) && HERE.iter().all(|(here, _)| *here != name);
+    cases::answered().filter(move |(name, _)| others(name)).chain(HERE)
 }
-use Comes::{Fails, Length, Status, Text};
 
-impl Comes {
-    fn is(self, came: &Result<(u16, Vec<u8>), String>) -> bool {
-        match (self, came) {
-            (Text(text), Ok((200, body))) => body.starts_with(text.as_bytes()),
-            (Length(length), Ok((200, body))) => body.len() == length,
-            (Status(wanted), Ok((status, _))) => *status == wanted,
-            (Fails(words), Err(said)) => said.contains(words),
-            _ => false,
-        }
+/// Whether this is what was to come, as one sees it who calls without a client.
+fn is(comes: Comes, came: &Result<(u16, Vec<u8>), String>) -> bool {
+    match (comes, came) {
+        (Text(text), Ok((200, body))) => body.starts_with(text.as_bytes()),
+        (Length(length), Ok((200, body))) => body.len() == length,
+        (Status(wanted), Ok((status, body))) => *status == wanted && body.is_empty(),
+        (Fails(words) | Cut(words), Err(said)) => said.contains(words),
+        _ => false,
     }
 }
-
-const CALLED: &[(&str, Comes)] = &[
-    ("answers_at_once", Text("answered\n")),
-    ("static_body", Text("static\n")),
-    ("owned_body", Text("released ")),
-    ("no_content", Status(204)),
-    ("fails_with_words", Fails("the words of fails_with_words")),
-    ("panics", Fails("panicked: the words of panics")),
-    ("panics_in_mid_stream", Fails("panicked: the words of panics_in_mid_stream")),
-    ("aborts", Fails("aborted")),
-    ("logs", Text("logged\n")),
-    ("info", Text("peer 127.0.0.1:5000, id yes")),
-    ("metrics", Text("counted\n")),
-    ("wakes", Text("woken\n")),
-    ("responds_from_a_thread", Text("from a thread\n")),
-    ("responds_before_start_returns", Text("before start returned\n")),
-    ("wakes_before_start_returns", Text("polled\n")),
-    ("timer", Text("rung\n")),
-    ("reads_all", Text("read 327680, 0 trailers\n")),
-    ("streams", Length(STREAMED)),
-    ("streams_much", Length(5 + 128 * 16 * 1024)),
-    ("streams_copies", Length(STREAMED)),
-    ("streams_trailers", Length(STREAMED)),
-    ("streams_length", Length(STREAMED)),
-    ("aborts_in_mid_stream", Fails("aborted")),
-    ("keeps_config", Text("{}")),
-    ("create_takes_polls", Text("answered\n")),
-    ("stop_takes_polls", Text("answered\n")),
-    ("stop_panics", Text("answered\n")),
-    ("own_thread", Text("by the instance's thread\n")),
-    ("older_table", Text("answered\n")),
-    ("newer_table", Text("answered\n")),
-    ("runs_with_less", Text("with less\n")),
-    ("responds_twice", Text("the first answer\n")),
-    ("ready_without_answer", Fails("without an answer")),
-    ("ready_with_unfinished_stream", Fails("in the middle")),
-    ("unknown_code", Fails("rc 77 (unknown)")),
-    ("unknown_code_from_poll", Fails("rc 77 (unknown)")),
-    ("responds_in_drop", Text("in time\n")),
-    ("foreign_handle", Text("to somebody\n")),
-    ("cuts_handles_short", Text("awake\n")),
-    ("header_with_newline", Text("refused -1\n")),
-    ("false_length", Text("refused -1\n")),
-    ("writes_before_respond", Text("answered\n")),
-    ("writes_after_finish", Text("head\n")),
-    ("finishes_twice", Text("head\n")),
-    ("stream_short_of_its_length", Fails("in the middle")),
-    ("stream_beyond_its_length", Fails("in the middle")),
-    ("leaves_a_thread", Text("answered\n")),
-];
 
 /// Runs `work` on some threads at once, each marked as an engine's is.
 fn crowd(bench: &Bench, work: impl Fn(usize) + Sync) {
@@ -113,15 +63,15 @@ fn crowd(bench: &Bench, work: impl Fn(usize) + Sync) {
 #[test]
 fn each_answers_many_threads_and_two_instances_at_once_as_it_answers_one() {
     let bench = Bench::get();
-    for (name, comes) in CALLED {
+    for (name, comes) in called() {
         let image = bench.load(name);
         let instances: [Arc<Instance>; 2] = [(); 2].map(|()| bench.create(&image, "{}").unwrap());
         crowd(bench, |thread| {
             for turn in 0..CALLS {
-                let body = (*name == "reads_all").then(|| Fed::by_a_thread(20));
+                let body = (name == "reads_all").then(|| Fed::by_a_thread(20));
                 let came = call(&instances[(thread + turn) % 2], body);
                 assert!(
-                    comes.is(&came),
+                    is(comes, &came),
                     "{name}: {comes:?}, and not {:?}",
                     came.map(|(status, body)| (status, body.len()))
                 );
@@ -166,7 +116,7 @@ fn instances_come_and_go_while_others_are_called() {
     crowd(bench, |_| {
         for _ in 0..CALLS {
             let instance = bench.create(&image, "{}").unwrap();
-            assert!(Text("by the instance's thread\n").is(&call(&instance, None)));
+            assert!(is(Text("by the instance's thread\n"), &call(&instance, None)));
         }
     });
     bench.is_gone("own_thread", &image);
@@ -175,22 +125,20 @@ fn instances_come_and_go_while_others_are_called() {
 #[test]
 fn a_create_that_fails_says_so_and_costs_nothing_but_itself() {
     let bench = Bench::get();
-    let refusals = [
-        ("create_denies", Reason::ConfigRejected, "the words of create_denies"),
-        ("create_fails", Reason::StartFailed, "the words of create_fails"),
-        ("create_panics", Reason::StartFailed, "the words of create_panics"),
-        ("create_fails_later", Reason::StartFailed, "the words of create_fails_later"),
-        ("create_answers_nonsense", Reason::StartFailed, "it answered rc 77"),
-    ];
+    // What is refused for another reason never comes to a create.
+    let refusals: Vec<_> = cases::refused()
+        .filter(|(_, reason, _)| ["ConfigRejected", "StartFailed"].contains(reason))
+        .collect();
+    assert!(refusals.len() >= 5, "{refusals:?}");
     for (name, reason, words) in refusals {
         let image = bench.load(name);
         for _ in 0..2 {
             let error: CreateError = bench.create(&image, "{}").unwrap_err();
-            assert_eq!(error.reason(), reason, "{name}: {error}");
+            assert_eq!(error.reason().to_string(), reason, "{name}: {error}");
             assert!(error.to_string().contains(words), "{name}: {error}");
         }
         bench.is_gone(name, &image);
     }
     let sound = bench.create(&bench.load("answers_at_once"), "{}").unwrap();
-    assert!(Text("answered\n").is(&call(&sound, None)));
+    assert!(is(Text("answered\n"), &call(&sound, None)));
 }

@@ -65,15 +65,20 @@ unsafe extern "C" fn register_series(
     out: *mut u64,
 ) -> Rc {
     let _read = (bytes(family).len(), bytes(help).len(), labels, buckets);
-    let known = (abi::METRIC_COUNTER..=abi::METRIC_HISTOGRAM).contains(&kind);
+    if !(abi::METRIC_COUNTER..=abi::METRIC_HISTOGRAM).contains(&kind) {
+        return abi::UNSUPPORTED;
+    }
     let bounds = n_buckets == 0 || (kind == abi::METRIC_HISTOGRAM && !buckets.is_null());
-    if !known || !bounds || bytes(family).is_empty() || (n_labels > 0 && labels.is_null()) {
+    if !bounds || bytes(family).is_empty() || (n_labels > 0 && labels.is_null()) {
         report::broken(Rule::Answer, "register_series was called with what no host takes");
         return abi::ERR;
     }
-    // SAFETY: the module passes a place that may be written to.
-    unsafe { out.write(SERIES.fetch_add(1, Ordering::Relaxed)) };
-    with_any(any, "register_series", |_| {})
+    let rc = with_any(any, "register_series", |_| {});
+    if rc == abi::READY {
+        // SAFETY: the module passes a place that may be written to.
+        unsafe { out.write(SERIES.fetch_add(1, Ordering::Relaxed)) };
+    }
+    rc
 }
 
 unsafe extern "C" fn count(series: u64, _value: f64) {
