@@ -9,7 +9,7 @@ use object::{Object as _, ObjectSymbol as _};
 #[allow(dead_code, reason = "the build script has the linker do it; here is seen what came of it")]
 mod link;
 
-/// Fails unless `program` shows the functions for memory and for thread-specific data.
+/// Fails unless `program` shows the functions for memory, threads and thread-specific data.
 pub fn assert_shown(program: &Path) {
     let program = fs::read(program).unwrap();
     let program = object::File::parse(&*program).unwrap();
@@ -18,7 +18,7 @@ pub fn assert_shown(program: &Path) {
         .filter(|symbol| symbol.is_definition())
         .map(|symbol| symbol.name().unwrap())
         .collect();
-    for name in link::KEYS.iter().chain(&link::HEAP) {
+    for name in link::KEYS.iter().chain(&link::THREADS).chain(&link::HEAP) {
         assert!(shown.contains(name), "{name} is not among {shown:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Modules get the program's own functions for memory and thread-specific data.
+//! Modules get the program's own functions for memory, threads and thread-specific data.
 
 #[path = "../sys/link.rs"]
 mod link;

@@ -7,6 +7,7 @@ mod activity;
 mod client;
 mod conn;
 mod executor;
+mod lingering;
 mod upgraded;
 mod wire;
 
@@ -41,7 +42,7 @@ const MAX_BUFFER: usize = 56 * 1024;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(socket: TcpStream, conn: &Arc<Conn>, shared: &Arc<Shared>) {
-    let mut client = Client::new(socket, conn);
+    let mut client = Client::new(socket, conn, &shared.timers);
     let sniffed = run(conn, pin!(client.sniff()), |_, phase| match phase {
         Phase::Open | Phase::Last => Then::Wait,
         Phase::Idle if conn.activity.look().has_part_of_a_head() => Then::Wait,
@@ -67,6 +68,7 @@ async fn serve_h1(io: TokioIo<Client>, conn: &Arc<Conn>, shared: &Arc<Shared>) {
         // So will the answer to the request that is on its way. To hyper the connection is idle until it has the whole head.
         Phase::Idle if conn.activity.look().has_part_of_a_head() => Then::Wait,
         Phase::Idle => {
+            conn.is_between();
             connection.graceful_shutdown();
             Then::PollAgain
         }
@@ -222,7 +224,7 @@ pub(crate) struct Busy {
 
 impl Busy {
     fn new(conn: &Arc<Conn>, has_body: bool) -> Self {
-        Self { flight: conn.activity.begin(has_body), conn: Arc::clone(conn) }
+        Self { flight: conn.begins(has_body), conn: Arc::clone(conn) }
     }
 
     /// HTTP/1: this answer may be the last.

@@ -273,7 +273,7 @@ impl Control {
     fn watch(&mut self) {
         match self.loader.watch() {
             Some(Hang::Linker) => self.link.send(&ToKeeper::Want(Want::LoaderHangs)),
-            Some(Hang::Module) => tracing::warn!("a module holds the loader thread; another one goes on"),
+            Some(Hang::Module { mark, overdue }) => self.tell_overdue(mark, overdue),
             None => {}
         }
         if self.count_images() > RETIRED_BUDGET && !self.wanted {

@@ -224,10 +224,7 @@ impl<I> Modules<I> {
         module.failed.remove(&job.fingerprint);
         let revision = job.revision.clone();
         let active = Active { instance, fingerprint: job.fingerprint.clone(), digest, revision };
-        match module.active.replace(active) {
-            Some(_) => Change::Swapped,
-            None => Change::Loaded,
-        }
+        if module.activate(active) { Change::Swapped } else { Change::Loaded }
     }
 
     /// A preparation has failed. False if it is of no interest any more.

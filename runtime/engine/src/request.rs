@@ -3,6 +3,7 @@
 //! Owns what a client sees when there is no answer: a short text and a status, never the reason, which goes to the log. Must not touch the table or an
 //! instance's life.
 
+mod failed;
 mod pooled;
 mod take_body;
 mod tunnel;
@@ -14,14 +15,15 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use hotbay_loader::{
-    Answer, AnswerBody, Body, Call, CallFailure, Captures, DropReason, FailureKind, Incoming, RequestIds,
-    Started,
+    Answer, AnswerBody, Body, Call, CallFailure, Captures, DropReason, Incoming, RequestIds, Started,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming as RequestBody;
 
+use self::failed::failed;
+pub(crate) use self::failed::tell;
 use self::take_body::take_body;
 pub(crate) use self::tunnel::Tunnel;
 use crate::body::{Further, Payload, Sending, Streaming};
@@ -198,7 +200,7 @@ async fn with_body(
     let expects = parts.headers.contains_key(header::EXPECT);
     let body = match take_body(body, expects, target.limits.max_request_body_bytes).await {
         Ok(body) => body,
-        Err(status) => return Ok(text(status, "the request's body is too large or broken\n")),
+        Err(status) => return Ok(unread(status)),
     };
     let incoming = Incoming { parts, handler: target.handler, captures, body, peer };
     if target.pooled {
@@ -275,24 +277,9 @@ fn headed<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
     response
 }
 
-#[cold]
-fn failed(failure: &CallFailure, target: &Target) -> Result<Response<Payload>, Cut> {
-    let (request_id, trace_id) = ids(failure);
-    tracing::warn!(module = %target.key, request_id, trace_id, error = %failure, "a request failed");
-    match failure.kind {
-        // An answer had begun, or is not to be given.
-        FailureKind::Aborted | FailureKind::Unfinished(_) | FailureKind::FalseLength => Err(Cut),
-        FailureKind::NoHandles => Ok(busy()),
-        FailureKind::Panicked(_) | FailureKind::Failed { .. } | FailureKind::NoAnswer => {
-            Ok(text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error\n"))
-        }
-    }
-}
-
-/// What the log calls a failed call's request by: its id, and its trace's.
-pub(crate) fn ids(failure: &CallFailure) -> (Option<&str>, Option<&str>) {
-    let request = failure.request.as_deref();
-    (request.and_then(|ids| ids.request_id.as_deref()), request.and_then(|ids| ids.trace_id.as_deref()))
+/// The answer to a request whose body cannot be had.
+fn unread(status: StatusCode) -> Response<Payload> {
+    text(status, "the request's body is too large or broken\n")
 }
 
 fn busy() -> Response<Payload> {

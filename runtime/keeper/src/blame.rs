@@ -67,13 +67,13 @@ pub enum Doing {
 
 /// The module that ended the engine, if that is plain.
 pub fn culprit(death: &Death, doing: Doing, killed: Option<Killed>) -> Option<&Suspect> {
-    let in_slot = |slot: usize| death.suspects.iter().find(|suspect| suspect.slot == slot);
+    let in_slot = |slot: usize| death.suspects.iter().find(|suspect| suspect.slot == Some(slot));
     let loading = || if doing == Doing::Starting { in_slot(death.loader) } else { None };
     if let Some(crash) = &death.crash {
         return match crash.slot {
             Some(slot) => in_slot(slot),
-            // A thread that a module made for itself. Whose it is, nobody can say.
-            None => loading(),
+            // Ours, or a thread that a module made for itself, by another way than `pthread_create` if nobody can say whose it is.
+            None => crash.maker.as_ref().or_else(loading),
         };
     }
     match (killed, death.how) {
@@ -108,9 +108,10 @@ impl Death {
         let build = if digest.is_empty() { String::new() } else { format!(" (build sha256:{digest})") };
         // A thread at a request says so itself.
         let at_request = self.crash.as_ref().is_some_and(|crash| !crash.request.is_empty());
-        let phase = match *slot == self.loader && !at_request {
-            true => " while it was loaded, started or stopped",
-            false => "",
+        let phase = match *slot {
+            None => " on a thread that it has made",
+            Some(slot) if slot == self.loader && !at_request => " while it was loaded, started or stopped",
+            Some(_) => "",
         };
         format!("{}{phase}{build}", self.cause())
     }
@@ -167,11 +168,17 @@ mod tests {
 
     fn suspect(name: &str, slot: usize) -> Suspect {
         let key = EntryKey::new("shop", name).unwrap();
-        Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot }
+        Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot: Some(slot) }
     }
 
     fn death(how: Ending, slot: Option<Option<usize>>, suspects: &[Suspect]) -> Death {
-        let crash = slot.map(|slot| Crash { signal: 11, slot, address: 8, request: "GET /crash".into() });
+        let crash = slot.map(|slot| Crash {
+            signal: 11,
+            slot,
+            address: 8,
+            request: "GET /crash".into(),
+            maker: None,
+        });
         Death { how, crash, suspects: suspects.to_vec(), loader: LOADER_SLOT }
     }
 
@@ -185,6 +192,20 @@ mod tests {
         assert_eq!(named(Some(LOADER_SLOT)), Some(both[0].clone()));
         assert_eq!(named(Some(5)), None, "a thread that was not in module code");
         assert_eq!(named(None), None, "a thread that is not the engine's");
+    }
+
+    #[test]
+    fn a_thread_that_a_module_made_names_its_maker_and_no_module_at_work() {
+        let made = Suspect { slot: None, ..suspect("makes", 0) };
+        let crash =
+            Crash { signal: 6, slot: None, address: 0, request: String::new(), maker: Some(made.clone()) };
+        let working = [suspect("loading", LOADER_SLOT), suspect("serving", 4)];
+        let death = Death { crash: Some(crash), ..death(SEGV, None, &working) };
+        for doing in [Doing::Starting, Doing::Serving, Doing::Ending] {
+            assert_eq!(culprit(&death, doing, None), Some(&made), "{doing:?}");
+        }
+        let deed = "SIGABRT on a thread that it has made (build sha256:ab12cd34ef56)";
+        assert_eq!(death.deed(&made), deed);
     }
 
     #[test]
@@ -245,7 +266,8 @@ mod tests {
         let (serving, loading) = (suspect("one", 4), suspect("one", LOADER_SLOT));
         let mut died = death(SEGV, Some(Some(4)), &[]);
         assert_eq!(died.deed(&serving), "SIGSEGV at 0x8 during GET /crash (build sha256:ab12cd34ef56)");
-        died.crash = Some(Crash { signal: 6, slot: Some(0), address: 0, request: String::new() });
+        died.crash =
+            Some(Crash { signal: 6, slot: Some(0), address: 0, request: String::new(), maker: None });
         assert_eq!(
             died.deed(&loading),
             "SIGABRT while it was loaded, started or stopped (build sha256:ab12cd34ef56)"
@@ -253,8 +275,13 @@ mod tests {
         let exited = death(Ending::Exited(3), None, &[]);
         let unknown = Suspect { digest: String::new(), ..suspect("one", 4) };
         assert_eq!(exited.deed(&unknown), "exit with code 3");
-        let null =
-            Crash { signal: 11, slot: Some(4), address: 0, request: format!("GET /{}", "x".repeat(200)) };
+        let null = Crash {
+            signal: 11,
+            slot: Some(4),
+            address: 0,
+            request: format!("GET /{}", "x".repeat(200)),
+            maker: None,
+        };
         died.crash = Some(null);
         let deed = died.deed(&serving);
         assert!(deed.starts_with("SIGSEGV at 0x0 during GET /xxx") && deed.len() < 140, "{deed}");

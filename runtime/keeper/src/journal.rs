@@ -170,7 +170,7 @@ mod tests {
 
     fn suspect(number: usize) -> Suspect {
         let key = EntryKey::new("shop", &format!("{number:x<63}")).unwrap();
-        Suspect { key, fingerprint: "0123456789abcdef".into(), digest: String::new(), slot: 3 }
+        Suspect { key, fingerprint: "0123456789abcdef".into(), digest: String::new(), slot: Some(3) }
     }
 
     #[test]

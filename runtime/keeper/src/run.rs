@@ -298,7 +298,7 @@ impl Keeper {
 
     fn write_report(&mut self) {
         if let Some(file) = &mut self.report {
-            file.write(self.machine.report());
+            file.write(self.machine.report(), Instant::now());
         }
     }
 }

@@ -13,8 +13,9 @@ use hotbay_api::LocalReport;
 use crate::journal::Journal;
 
 const JOURNAL: &str = "journal.json";
-/// A swap of many modules comes in many pieces; this long they are gathered.
-const DEBOUNCE: Duration = Duration::from_millis(20);
+/// A swap of many modules comes in many pieces: so long after each writing what follows is gathered. What comes after a quiet time is written at once,
+/// since somebody waits for it: `hotbay dev` tells by it how long a save took, and the agent what failed.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The report's file.
 #[derive(Debug)]
@@ -22,29 +23,31 @@ pub struct ReportFile {
     path: PathBuf,
     abi: String,
     platform: String,
-    changed: Option<Instant>,
+    due: Option<Instant>,
+    /// Until then changes are gathered.
+    gathers_until: Instant,
     failing: bool,
 }
 
 impl ReportFile {
     /// A file to be written at once: what an earlier keeper left is not true any more.
     pub fn new(path: PathBuf, abi: String, platform: String, now: Instant) -> Self {
-        Self { path, abi, platform, changed: Some(now), failing: false }
+        Self { path, abi, platform, due: Some(now), gathers_until: now, failing: false }
     }
 
     /// The report may have changed.
     pub fn touch(&mut self, now: Instant) {
-        self.changed.get_or_insert(now);
+        self.due.get_or_insert(now.max(self.gathers_until));
     }
 
     /// When to write.
     pub fn due(&self) -> Option<Instant> {
-        self.changed.map(|changed| changed + DEBOUNCE)
+        self.due
     }
 
     /// Writes. A failure is logged once, and the next change is another try.
-    pub fn write(&mut self, report: LocalReport) {
-        self.changed = None;
+    pub fn write(&mut self, report: LocalReport, now: Instant) {
+        (self.due, self.gathers_until) = (None, now + GATHER);
         let report = LocalReport { abi: self.abi.clone(), platform: self.platform.clone(), ..report };
         match write_json(&self.path, &report) {
             Ok(()) => self.failing = false,
@@ -116,8 +119,10 @@ mod tests {
         let state = folder.path().join("state");
         let mut journal = load_journal(&state).unwrap();
         let key = EntryKey::new("shop", "hello").unwrap();
-        journal
-            .quarantine(&Suspect { key, fingerprint: "0f".into(), digest: String::new(), slot: 0 }, "hangs");
+        journal.quarantine(
+            &Suspect { key, fingerprint: "0f".into(), digest: String::new(), slot: Some(0) },
+            "hangs",
+        );
         let key = EntryKey::new("shop", "slow").unwrap();
         journal.demote(&Demoted { key, digest: Digest::of(b"slow"), message: "held a thread".into() });
         save_journal(&state, &journal);
@@ -132,17 +137,38 @@ mod tests {
     }
 
     #[test]
+    fn a_change_after_a_quiet_time_is_written_at_once_and_a_burst_in_two_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let path = folder.path().join("report.json");
+        let mut file = ReportFile::new(path, "0.1".into(), "linux/amd64".into(), start);
+        file.write(LocalReport::default(), start);
+        assert_eq!(file.due(), None, "nothing is new");
+        file.touch(at(1000));
+        assert_eq!(file.due(), Some(at(1000)), "nobody waits for what may follow");
+        file.write(LocalReport::default(), at(1000));
+        for millis in [1001, 1010, 1019] {
+            file.touch(at(millis));
+            assert_eq!(file.due(), Some(at(1020)), "what follows is gathered, and no longer for its number");
+        }
+        file.write(LocalReport::default(), at(1020));
+        file.touch(at(1040));
+        assert_eq!(file.due(), Some(at(1040)));
+    }
+
+    #[test]
     fn a_report_that_could_not_be_written_is_written_with_the_next_change() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("later/report.json");
         let now = Instant::now();
         let mut file = ReportFile::new(path.clone(), "0.1".into(), "linux/amd64".into(), now);
-        assert_eq!(file.due(), Some(now + DEBOUNCE));
-        file.write(LocalReport::default());
+        assert_eq!(file.due(), Some(now));
+        file.write(LocalReport::default(), now);
         assert_eq!((file.due(), file.failing), (None, true));
         fs::create_dir(folder.path().join("later")).unwrap();
         file.touch(now);
-        file.write(LocalReport { engine: 3, ..LocalReport::default() });
+        file.write(LocalReport { engine: 3, ..LocalReport::default() }, now);
         let report: LocalReport = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let abi = "0.1".to_owned();
         assert_eq!(

@@ -76,6 +76,12 @@ pub enum FailureKind {
     /// It said that it was done, and had not answered.
     #[error("the handler ended without an answer")]
     NoAnswer,
+    /// It has read that what the client sent is malformed or was cut, and has said no more.
+    #[error("what the client sent is malformed or was cut, and the handler ended without a whole answer")]
+    BodyBroken,
+    /// It has read that the client sent more than the module's limit allows, and has said no more.
+    #[error("the request's body is larger than its limit, and the handler ended without a whole answer")]
+    BodyTooLarge,
     /// It began to answer and went no further.
     #[error("the handler ended in the middle of its answer: {0}")]
     Unfinished(String),
@@ -88,6 +94,13 @@ pub enum FailureKind {
     /// A million calls are alive.
     #[error("too many calls are in flight")]
     NoHandles,
+}
+
+impl FailureKind {
+    /// Whether the client has brought it about, so that no module is to blame.
+    pub fn is_clients(&self) -> bool {
+        matches!(self, Self::BodyBroken | Self::BodyTooLarge)
+    }
 }
 
 /// Why a call that was not answered ends.
@@ -113,6 +126,19 @@ pub(crate) fn failure(rc: abi::Rc, words: Option<String>) -> FailureKind {
     }
 }
 
+/// Why a call that has ended with `rc` has no whole answer, if that is its client's doing: `ended` is what its reads say since the input has ended. A module
+/// that passes this on, or says nothing, has not failed; one that says something else has.
+#[cold]
+pub(crate) fn by_client(rc: abi::Rc, ended: Option<abi::Rc>) -> Option<FailureKind> {
+    let ended = ended?;
+    match ended {
+        _ if rc != ended && !matches!(rc, abi::READY | abi::PENDING | abi::EOF) => None,
+        abi::GONE => Some(FailureKind::BodyBroken),
+        abi::LIMIT => Some(FailureKind::BodyTooLarge),
+        _ => None,
+    }
+}
+
 /// Why a call that has ended with `rc` has only the beginning of one.
 #[cold]
 pub(crate) fn unfinished(rc: abi::Rc, words: Option<String>) -> FailureKind {
@@ -127,6 +153,22 @@ pub(crate) fn unfinished(rc: abi::Rc, words: Option<String>) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_has_brought_about_is_not_the_modules_failure() {
+        for (ended, kind) in [(abi::GONE, FailureKind::BodyBroken), (abi::LIMIT, FailureKind::BodyTooLarge)] {
+            for rc in [ended, abi::READY, abi::PENDING, abi::EOF] {
+                assert_eq!(by_client(rc, Some(ended)).as_ref(), Some(&kind), "{rc}");
+            }
+            for rc in [abi::PANIC, abi::ERR, abi::DENIED, 42, -99] {
+                assert_eq!(by_client(rc, Some(ended)), None, "{rc}");
+            }
+        }
+        assert_eq!(by_client(abi::LIMIT, Some(abi::GONE)), None, "it is not what was read");
+        for ended in [None, Some(abi::EOF)] {
+            assert_eq!((by_client(abi::READY, ended), by_client(abi::GONE, ended)), (None, None));
+        }
+    }
 
     #[test]
     fn a_code_is_named_and_one_that_nobody_knows_too() {

@@ -14,7 +14,9 @@ use hotbay_abi as abi;
 use hotbay_abi::Handle;
 use http::request::Parts;
 
-use crate::answer::{Answer, AnswerBody, CallFailure, DropReason, FailureKind, failure, unfinished};
+use crate::answer::{
+    Answer, AnswerBody, CallFailure, DropReason, FailureKind, by_client, failure, unfinished,
+};
 use crate::frame::{Frame, FrameRef, InUse};
 use crate::handle::{self, Body, Closed, Kind, Reply, State};
 use crate::marks::in_module;
@@ -153,27 +155,35 @@ impl Call {
         let looked = handle::with(self.handle, |state| {
             state.turn.end();
             let overdrawn = state.take_overdrawn();
-            state.settled().unwrap_or_else(|| match state.turn.take_woken() {
+            // The wake stays until a turn begins: an answer may come before, and then it is the stream's.
+            state.settled().unwrap_or_else(|| match state.turn.is_woken() {
                 true if overdrawn => Settled::Yields,
                 true => Settled::Again,
                 false => Settled::Waits,
             })
         });
         match looked {
-            Some(Settled::Over(_)) | None => Settled::Over(self.finish(abi::READY, abi::DROP_DONE)),
+            Some(Settled::Over(_)) | None => Settled::Over(self.finish(abi::READY)),
             Some(open) => open,
         }
     }
 
     /// Ends the call with what its answer comes to.
-    fn finish(&mut self, rc: abi::Rc, why: i32) -> Result<Answer, CallFailure> {
-        verdict(rc, self.end(why))
+    fn finish(&mut self, rc: abi::Rc) -> Result<Answer, CallFailure> {
+        verdict(rc, self.end_after(rc))
+    }
+
+    /// As [`Self::end`], of a call whose module has answered `rc`.
+    pub(crate) fn end_after(&mut self, rc: abi::Rc) -> Option<Closed> {
+        self.end(if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE })
     }
 
     /// Ends the call: the handle first, so that a late word of the module's threads finds nobody, then the state. `None`: it has ended before.
-    pub(crate) fn end(&mut self, why: i32) -> Option<Closed> {
+    fn end(&mut self, why: i32) -> Option<Closed> {
         let frame = self.frame.take()?;
         let closed = handle::close(self.handle);
+        let is_whole = closed.as_ref().is_none_or(|closed| closed.reply.is_whole());
+        let why = if why == abi::DROP_DONE && !is_whole { abi::DROP_ERROR } else { why };
         let drop_state = self.instance.image().table().drop;
         in_module(&self.instance, self.handle, &frame, || {
             // SAFETY: `state` came from a start that answered PENDING, and the frame was taken, so this runs once.
@@ -206,12 +216,11 @@ impl Call {
         match settled {
             Some(None) => {}
             Some(Some(begun @ Settled::Begun(_))) => return Some(begun),
-            Some(Some(_)) | None => return Some(Settled::Over(self.finish(abi::READY, abi::DROP_DONE))),
+            Some(Some(_)) | None => return Some(Settled::Over(self.finish(abi::READY))),
         }
         let rc = self.poll_module();
         if rc != abi::PENDING {
-            let why = if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE };
-            return Some(Settled::Over(self.finish(rc, why)));
+            return Some(Settled::Over(self.finish(rc)));
         }
         match self.settle() {
             Settled::Waits if self.register(cx) => None,
@@ -256,21 +265,23 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if self.frame.is_some() {
-            let _cancelled = self.finish(abi::GONE, self.end as i32);
-        }
+        // Nothing, if it has ended before.
+        let _cancelled = self.end(self.end as i32);
     }
 }
 
 /// What a call comes to, given what its module returned and said.
 fn verdict(rc: abi::Rc, closed: Option<Closed>) -> Result<Answer, CallFailure> {
     let Some(closed) = closed else { return Err(FailureKind::NoAnswer.into()) };
+    let ended = || closed.input.as_ref()?.ended();
     let kind = match closed.reply {
         Reply::Aborted => FailureKind::Aborted,
         // A complete answer stands, whatever came after it: the client may not be told otherwise any more.
         Reply::Answered(answer) if answer.is_complete() => return Ok(answer),
-        Reply::Answered(_) | Reply::Begun(_) => unfinished(rc, closed.words),
-        Reply::Open => failure(rc, closed.words),
+        Reply::Answered(_) | Reply::Begun(_) => {
+            by_client(rc, ended()).unwrap_or_else(|| unfinished(rc, closed.words))
+        }
+        Reply::Open => by_client(rc, ended()).unwrap_or_else(|| failure(rc, closed.words)),
     };
     Err(CallFailure { kind, request: closed.request })
 }

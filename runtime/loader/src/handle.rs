@@ -82,6 +82,17 @@ pub(crate) enum Reply {
     Aborted,
 }
 
+impl Reply {
+    /// Whether the client gets all of it.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Self::Answered(answer) => answer.is_complete(),
+            Self::Begun(outgoing) => outgoing.is_finished(),
+            Self::Open | Self::Aborted => false,
+        }
+    }
+}
+
 struct Slot {
     generation: AtomicU64,
     state: Mutex<State>,
@@ -128,16 +139,13 @@ impl State {
     #[cold]
     fn take_all(&mut self, handle: Handle) -> Closed {
         // Short copies only, and of few calls: the slot's lock is held.
-        let request = match &self.reply {
-            Reply::Answered(answer) if answer.is_complete() => None,
-            Reply::Begun(left) if left.is_finished() => None,
-            _ => self.frame().map(|frame| Box::new(RequestIds::of(frame, handle))),
-        };
+        let cut = self.frame().filter(|_| !self.reply.is_whole());
+        let request = cut.map(|frame| Box::new(RequestIds::of(frame, handle)));
         Closed {
             request,
             reply: std::mem::replace(&mut self.reply, Reply::Open),
             words: self.words.take(),
-            _input: self.input.take(),
+            input: self.input.take(),
         }
     }
 
@@ -174,7 +182,7 @@ pub(crate) struct Closed {
     /// What log lines call its request by, if that has no whole answer.
     pub request: Option<Box<RequestIds>>,
     /// What is left of its input, with trailers that the module may look at until its state has been dropped.
-    pub _input: Option<Box<Input>>,
+    pub input: Option<Box<Input>>,
 }
 
 /// Ends a handle and returns what came of it; `None` if it was stale.
@@ -193,7 +201,7 @@ pub(crate) fn close_answered(handle: Handle) -> Option<Result<Answer, Closed>> {
             reply @ Reply::Answered(Answer { body: AnswerBody::Whole(_), .. }) if is_usual => {
                 match std::mem::replace(reply, Reply::Open) {
                     Reply::Answered(answer) => Ok(answer),
-                    reply => Err(Closed { reply, words: None, request: None, _input: None }),
+                    reply => Err(Closed { reply, words: None, request: None, input: None }),
                 }
             }
             _ => Err(state.take_all(handle)),

@@ -45,16 +45,22 @@ pub enum LoadError {
     #[error("the dynamic linker refuses the module: {0}")]
     Linker(String),
     /// The entry symbol is not there.
-    #[error("the module does not export {}; build it as a cdylib with module!", names::ENTRY_SYMBOL)]
+    #[error(
+        "the module does not export {}; export it from the shared object (in Rust: a cdylib with module!)",
+        names::ENTRY_SYMBOL
+    )]
     NoEntry,
     /// The entry function answered NULL.
     #[error("the module refuses this host (ABI {}.{})", abi::ABI_MAJOR, abi::ABI_MINOR)]
     Refused,
-    /// The table is too short or lacks a function.
+    /// The table is too short, lacks a function, or has flags that it may not have or lacks one.
     #[error("the module's table is not whole: {0}")]
-    Table(&'static str),
+    Table(String),
     /// The table and the manifest differ.
-    #[error("the module has {table} handlers and its manifest names {manifest}; build it again")]
+    #[error(
+        "the module's table has {table} handlers (n_handlers) and its manifest names {manifest}; make them the same, as an SDK does when the \
+         module is built again"
+    )]
     Handlers {
         /// In the table.
         table: u32,
@@ -152,17 +158,13 @@ unsafe fn table_of(module: *const Module) -> Result<Table, LoadError> {
     let size = unsafe { (&raw const (*module).size).read() };
     // `extension` is the last field and may be absent.
     if (size as usize) < std::mem::offset_of!(Module, extension) {
-        return Err(LoadError::Table("it is shorter than the first version of the ABI requires"));
+        return Err(LoadError::Table(format!(
+            "its size of {size} bytes is shorter than the first version of the ABI requires; set it to sizeof(hb_module)"
+        )));
     }
     // SAFETY: all fields up to `extension` lie within `size`, and only those are read.
     let field = unsafe { &*module.cast::<Required>() };
-    if field.flags & abi::MOD_PANIC_UNWIND == 0 {
-        return Err(LoadError::Table("its panics would end the engine; build it with panic = \"unwind\""));
-    }
-    if field.flags >> 16 != 0 {
-        return Err(LoadError::Table("it asks for something that this host does not know"));
-    }
-    let missing = LoadError::Table("a required function is NULL");
+    check_flags(field.flags)?;
     let functions = || {
         Some(Table {
             n_handlers: field.n_handlers,
@@ -175,7 +177,26 @@ unsafe fn table_of(module: *const Module) -> Result<Table, LoadError> {
             drop: field.drop?,
         })
     };
-    functions().ok_or(missing)
+    functions().ok_or_else(|| {
+        LoadError::Table(format!("NULL stands where a function is required: {}", field.missing().join(", ")))
+    })
+}
+
+/// One must be set, and one of the high half would have to be understood.
+fn check_flags(flags: u32) -> Result<(), LoadError> {
+    if flags & abi::MOD_PANIC_UNWIND == 0 {
+        return Err(LoadError::Table(
+            "its panics would end the engine, as HB_MOD_PANIC_UNWIND is not among its flags; set it there and in the ABI note, or in Rust \
+             build it with panic = \"unwind\""
+                .to_owned(),
+        ));
+    }
+    if flags >> 16 != 0 {
+        return Err(LoadError::Table(format!(
+            "it asks for something that this host does not know, with the high bits of its flags {flags:#010x}; clear them, or upgrade Hotbay"
+        )));
+    }
+    Ok(())
 }
 
 /// [`Module`] without its optional end.
@@ -200,6 +221,22 @@ struct Required {
     >,
     poll: Option<unsafe extern "C" fn(*mut std::ffi::c_void, abi::Handle) -> abi::Rc>,
     drop: Option<unsafe extern "C" fn(*mut std::ffi::c_void, i32)>,
+}
+
+impl Required {
+    /// The functions that are NULL.
+    fn missing(&self) -> Vec<&'static str> {
+        let all = [
+            ("create", self.create.is_none()),
+            ("poll_instance", self.poll_instance.is_none()),
+            ("stop", self.stop.is_none()),
+            ("destroy", self.destroy.is_none()),
+            ("start", self.start.is_none()),
+            ("poll", self.poll.is_none()),
+            ("drop", self.drop.is_none()),
+        ];
+        all.into_iter().filter(|(_, is_null)| *is_null).map(|(name, _)| name).collect()
+    }
 }
 
 const _: () = assert!(size_of::<Required>() == std::mem::offset_of!(Module, extension));
@@ -274,9 +311,30 @@ mod tests {
             Err(LoadError::Table(words)) => words,
             other => panic!("{other:?}"),
         };
-        assert!(refused(|newer| newer.known.poll = None).contains("NULL"));
-        assert!(refused(|newer| newer.known.flags = 0).contains("unwind"));
-        assert!(refused(|newer| newer.known.flags |= 1 << 16).contains("does not know"));
+        for (change, words) in [
+            (
+                (|newer| newer.known.poll = None) as fn(&mut Newer),
+                "NULL stands where a function is required: poll",
+            ),
+            (|newer| (newer.known.create, newer.known.drop) = (None, None), "required: create, drop"),
+            (|newer| newer.known.flags = 0, "HB_MOD_PANIC_UNWIND is not among its flags; set it there"),
+            (|newer| newer.known.flags = 0, "panic = \"unwind\""),
+            (
+                |newer| newer.known.flags |= 1 << 16,
+                "does not know, with the high bits of its flags 0x00010001",
+            ),
+            (|newer| newer.known.size = 16, "its size of 16 bytes is shorter"),
+        ] {
+            let said = refused(change);
+            assert!(said.contains(words), "{said} must say {words:?}");
+        }
+        // All of them, under their own names.
+        let said = refused(|newer| {
+            let Module { size, abi_minor, flags, n_handlers, .. } = newer.known;
+            // SAFETY: zeros are NULL for an optional function, and valid for numbers.
+            newer.known = Module { size, abi_minor, flags, n_handlers, ..unsafe { std::mem::zeroed() } };
+        });
+        assert!(said.ends_with(": create, poll_instance, stop, destroy, start, poll, drop"), "{said}");
         // SAFETY: NULL is what a module answers that refuses its host.
         assert!(matches!(unsafe { table_of(std::ptr::null()) }, Err(LoadError::Refused)));
     }

@@ -13,6 +13,7 @@ use hotbay_api::{EntryKey, Reason};
 
 use crate::Image;
 use crate::handle::{self, Body, Kind};
+use crate::hooks::Overdue;
 use crate::queue::{Mark, Queue};
 use crate::rc::Named;
 
@@ -36,7 +37,10 @@ pub enum CreateError {
     /// The module refuses its config.
     #[error("the module refuses its config: {0}")]
     Config(String),
-    /// A call did not return, or the instance stayed pending.
+    /// One call did not return.
+    #[error("the module did not start: {0}")]
+    Overdue(Overdue),
+    /// The instance stayed pending.
     #[error("the module did not start within {0:?}; look at what its create waits for")]
     Timeout(std::time::Duration),
 }
@@ -47,7 +51,7 @@ impl CreateError {
         match self {
             Self::Failed(_) => Reason::StartFailed,
             Self::Config(_) => Reason::ConfigRejected,
-            Self::Timeout(_) => Reason::StartTimeout,
+            Self::Overdue(_) | Self::Timeout(_) => Reason::StartTimeout,
         }
     }
 
@@ -55,7 +59,7 @@ impl CreateError {
     pub(crate) fn words(&self) -> &str {
         match self {
             Self::Failed(words) | Self::Config(words) => words,
-            Self::Timeout(_) => "",
+            Self::Overdue(_) | Self::Timeout(_) => "",
         }
     }
 }
@@ -175,11 +179,12 @@ impl Raw {
     /// Ends the handle, then calls `destroy`.
     pub fn destroy(self) {
         handle::close(self.handle);
-        // SAFETY: stop has settled or timed out, and no call holds the instance.
+        // SAFETY: create has failed after it was pending or was given up, or stop has settled or was; no call holds the instance, and none of its
+        // hooks is on a stack.
         unsafe { (self.image.table().destroy)(self.pointer) }
     }
 
-    /// Ends the handle of an instance whose create failed.
+    /// Ends the handle of an instance that create refused at once: there is nothing to destroy.
     pub fn forget(self) {
         handle::close(self.handle);
     }

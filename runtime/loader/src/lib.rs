@@ -18,6 +18,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handle;
+mod hooks;
 mod host;
 mod image;
 mod input;
@@ -35,6 +36,7 @@ pub use answer::{Answer, AnswerBody, CallFailure, DropReason, FailureKind};
 pub use call::{Call, Incoming, Started, start};
 pub use frame::{Captures, Offer};
 pub use handle::Body;
+pub use hooks::{Hook, Overdue};
 pub use host::{RequestIds, follow_log_level};
 pub use image::{Image, LoadError};
 pub use instance::{CreateError, Instance, InstanceConfig};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hotbay_abi::Handle;
 use hotbay_protocol::{CallSlot, EngineMemory, LOADER_SLOT, at_handler};
-use hotbay_sys::crash;
+use hotbay_sys::{crash, made};
 
 use crate::Instance;
 use crate::frame::Frame;
@@ -37,6 +37,7 @@ pub(crate) fn next_slot() -> usize {
 pub(crate) fn attach(memory: &EngineMemory, slot: usize) {
     MEMORY.get_or_init(|| memory.clone());
     crash::describe_with(Frame::describe);
+    made::ask(maker_here);
     // Past the last slot a thread runs module code unmarked: sharing a mark would blame the innocent.
     let Some(call_slot) = memory.slot(slot) else { return };
     SLOT.with(|here| {
@@ -58,9 +59,17 @@ pub(crate) fn module_name(row: u64) -> Option<String> {
 
 /// The row of the module whose code this thread is in, by its mark.
 pub(crate) fn row_here() -> Option<u64> {
-    // A thread that is ending may have lost its mark already.
-    let occupant = SLOT.try_with(|slot| slot.get().and_then(CallSlot::occupant));
-    occupant.ok().flatten().map(|(row, _)| row)
+    occupant().map(|(row, _)| row)
+}
+
+/// Row and fingerprint of the instance whose code this thread is in. Any thread may ask, at its beginning and at its end; so not [`SLOT`], see [`made`].
+fn occupant() -> Option<(u64, u64)> {
+    MEMORY.get()?.slot(crash::slot()?)?.occupant()
+}
+
+/// Whose a thread is that is made here, for [`EngineMemory::crash`].
+fn maker_here() -> made::Maker {
+    occupant().map_or(made::NOBODY, |(row, fingerprint)| [row + 1, fingerprint])
 }
 
 /// Runs foreign code with this thread's mark set, on behalf of the request in `frame`, which a crash names.

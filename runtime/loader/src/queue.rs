@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use hotbay_abi::Handle;
 use hotbay_api::Digest;
 
+use crate::hooks::Hook;
 use crate::instance::Raw;
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     /// An instance that was pending may go on.
     Poll(Handle),
     Retire(Raw),
+    /// One that was given up while a call of it was under way: it is only destroyed.
+    Discard(Raw),
 }
 
 /// A staged file to be loaded.
@@ -58,11 +61,11 @@ pub struct Mark {
 /// What is under way, so that a watcher can tell how long, and answer in its place.
 pub(crate) enum Running {
     Loading(Reply<Result<Arc<Image>, LoadError>>),
-    Creating(Reply<Result<Instance, CreateError>>),
+    Creating(Reply<Result<Instance, CreateError>>, Mark, Hook),
     /// One that was retired, and counts as leaving.
-    Stopping,
-    /// One that failed to start.
-    Discarding,
+    Stopping(Mark, Hook),
+    /// One that failed to start, or was given up before.
+    Discarding(Mark),
 }
 
 /// An instance that said PENDING.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hotbay_abi as abi;
 use http_body::Frame;
 
-use crate::answer::{CallFailure, DropReason, FailureKind, unfinished};
+use crate::answer::{CallFailure, DropReason, FailureKind, by_client, unfinished};
 use crate::call::{Call, POLLS_IN_A_ROW};
 use crate::handle::{self, Body, Reply, State};
 use crate::input::Input;
@@ -104,7 +104,7 @@ impl Stream {
     pub fn upgraded(&mut self, client: Body) {
         let (Some(call), Body::Stream(client)) = (&self.call, client) else { return };
         let waker = handle::with(call.handle(), |state| {
-            state.input.get_or_insert_with(|| Box::new(Input::awaited())).put_back(client);
+            state.input.get_or_insert_with(|| Box::new(Input::awaited())).follow(client);
             // A read was refused so far.
             state.turn.wake()
         });
@@ -189,8 +189,8 @@ impl Stream {
     /// Ends the call, whose module has answered `rc`. What it has written stays, if it was ended properly.
     fn end(&mut self, rc: abi::Rc) -> Result<(), CallFailure> {
         let Some(mut call) = self.call.take() else { return Ok(()) };
-        let why = if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE };
-        let Some(closed) = call.end(why) else { return Err(FailureKind::NoAnswer.into()) };
+        let Some(closed) = call.end_after(rc) else { return Err(FailureKind::NoAnswer.into()) };
+        let ended = || closed.input.as_ref()?.ended();
         let kind = match closed.reply {
             // Complete, whatever came after it.
             Reply::Begun(left) if left.is_finished() => {
@@ -199,7 +199,9 @@ impl Stream {
             }
             Reply::Begun(left) if left.is_broken() => FailureKind::FalseLength,
             Reply::Aborted => FailureKind::Aborted,
-            Reply::Begun(_) | Reply::Answered(_) | Reply::Open => unfinished(rc, closed.words),
+            Reply::Begun(_) | Reply::Answered(_) | Reply::Open => {
+                by_client(rc, ended()).unwrap_or_else(|| unfinished(rc, closed.words))
+            }
         };
         Err(CallFailure { kind, request: closed.request })
     }

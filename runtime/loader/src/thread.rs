@@ -5,19 +5,15 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hotbay_api::Digest;
 use hotbay_protocol::{EngineMemory, LOADER_SLOT};
 
-use crate::queue::{Command, Queue, Running, Staged};
+use crate::hooks::{Hook, LIMITS, Overdue};
+use crate::queue::{Command, Mark, Queue, Running, Staged};
 use crate::worker::Worker;
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError, marks};
 
-/// DESIGN §4: how long dlopen and the entry function may take in the engine. The probe has shown them quick before.
-const LOAD_LIMIT: Duration = Duration::from_secs(10);
-/// DESIGN §4: how long a call of create, poll_instance or stop may take.
-const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// Loads and makes instances, on a thread of its own.
 #[derive(Debug)]
 pub struct Loader {
@@ -31,8 +27,13 @@ pub struct Loader {
 pub enum Hang {
     /// The dynamic linker: no other load can ever succeed in this process.
     Linker,
-    /// A module's create, poll_instance or stop: a new loader thread goes on.
-    Module,
+    /// A module's hook: a new loader thread goes on.
+    Module {
+        /// Whose.
+        mark: Mark,
+        /// Which, and what to do about it.
+        overdue: Overdue,
+    },
 }
 
 impl Loader {
@@ -47,7 +48,8 @@ impl Loader {
     }
 
     fn spawn(&self, epoch: u64, slot: usize) -> std::io::Result<()> {
-        let worker = Worker { epoch, queue: Arc::clone(&self.queue), images: Arc::clone(&self.images) };
+        let (queue, images) = (Arc::clone(&self.queue), Arc::clone(&self.images));
+        let worker = Worker { epoch, queue, images, limits: LIMITS };
         let memory = self.memory.clone();
         let body = move || {
             marks::attach(&memory, slot);
@@ -95,8 +97,8 @@ impl Loader {
     /// To be called a few times a second: answers for a call that does not return, and lets a new thread go on.
     pub fn watch(&self) -> Option<Hang> {
         let limit = |running: &Running| match running {
-            Running::Loading(_) => LOAD_LIMIT,
-            Running::Creating(_) | Running::Stopping | Running::Discarding => CALL_LIMIT,
+            Running::Loading(_) => LIMITS.load,
+            Running::Creating(..) | Running::Stopping(..) | Running::Discarding(_) => LIMITS.call,
         };
         let (epoch, running) = self.queue.take_over(limit)?;
         let slot = marks::next_slot();
@@ -107,21 +109,27 @@ impl Loader {
         if let Err(error) = self.spawn(epoch, slot) {
             tracing::error!(%error, "failed to start a new loader thread; nothing can be loaded any more");
         }
-        match running {
-            Running::Loading(reply) => {
-                reply(Err(LoadError::Hangs(LOAD_LIMIT)));
-                Some(Hang::Linker)
-            }
-            Running::Creating(reply) => {
-                reply(Err(CreateError::Timeout(CALL_LIMIT)));
-                Some(Hang::Module)
-            }
-            Running::Stopping => {
-                self.queue.gone();
-                Some(Hang::Module)
-            }
-            Running::Discarding => Some(Hang::Module),
+        Some(give_up(&self.queue, running))
+    }
+}
+
+/// Answers for a call that another thread has been started for.
+pub(crate) fn give_up(queue: &Queue, running: Running) -> Hang {
+    let overdue = |mark, hook| Hang::Module { mark, overdue: Overdue { hook, limit: LIMITS.call } };
+    match running {
+        Running::Loading(reply) => {
+            reply(Err(LoadError::Hangs(LIMITS.load)));
+            Hang::Linker
         }
+        Running::Creating(reply, mark, hook) => {
+            reply(Err(CreateError::Overdue(Overdue { hook, limit: LIMITS.call })));
+            overdue(mark, hook)
+        }
+        Running::Stopping(mark, hook) => {
+            queue.gone();
+            overdue(mark, hook)
+        }
+        Running::Discarding(mark) => overdue(mark, Hook::Destroy),
     }
 }
 

@@ -1,16 +1,17 @@
 //! What runs on the loader thread: loads, creates, polls, stops.
 //!
 //! Owns their order: one at a time, so that foreign constructors never race. A thread that was given up finds on its return that its work is no longer its
-//! own, and leaves.
+//! own, leaves what there is of an instance to the thread that took over, and ends.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hotbay_abi as abi;
 use hotbay_abi::Handle;
 use hotbay_api::Digest;
 
+use crate::hooks::{Hook, Limits};
 use crate::instance::{Raw, Step};
 use crate::marks::{marked, module_name};
 use crate::queue::{Command, Next, Queue, Reply, Running, Staged, Waiting};
@@ -18,16 +19,12 @@ use crate::rc::Named;
 use crate::thread::unchanged;
 use crate::{CreateError, Image, Instance, InstanceConfig, LoadError};
 
-/// DESIGN §4: how long an instance may stay pending.
-const PENDING_LIMIT: Duration = Duration::from_secs(30);
-/// How long a stop may stay pending before the instance is destroyed all the same.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
-
 /// What runs on the thread.
 pub(crate) struct Worker {
     pub epoch: u64,
     pub queue: Arc<Queue>,
     pub images: Arc<Mutex<HashMap<Digest, Arc<Image>>>>,
+    pub limits: Limits,
 }
 
 impl Worker {
@@ -44,6 +41,7 @@ impl Worker {
                     }
                 }
                 Next::Do(Command::Retire(raw)) => self.retire(raw),
+                Next::Do(Command::Discard(raw)) => self.discard(raw),
             }
         }
     }
@@ -72,90 +70,86 @@ impl Worker {
         config: &InstanceConfig,
         reply: Reply<Result<Instance, CreateError>>,
     ) {
-        self.queue.begin(Running::Creating(reply));
+        let until = Instant::now() + self.limits.start;
+        self.queue.begin(Running::Creating(reply, config.mark, Hook::Create));
         let (raw, step) = marked(config.mark, 0, || Raw::create(image, config));
-        let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else {
-            return self.too_late(raw, &step);
-        };
-        self.settle_create(raw, step, Instant::now() + PENDING_LIMIT, reply);
-    }
-
-    fn settle_create(
-        &self,
-        raw: Raw,
-        step: Step,
-        until: Instant,
-        reply: Reply<Result<Instance, CreateError>>,
-    ) {
-        match step {
-            Step::Ready => reply(Ok(Instance::new(raw, Arc::clone(&self.queue)))),
-            Step::Pending => self.wait(Waiting { raw, until, reply: Some(reply) }),
-            Step::Failed(_, error) => {
-                raw.forget();
-                reply(Err(error));
-            }
-        }
+        self.settle_create(raw, step, Hook::Create, until);
     }
 
     /// A pending instance goes on, whether it starts or stops.
     fn poll(&self, waiting: Waiting) {
         let Waiting { raw, until, reply } = waiting;
-        match reply {
-            Some(reply) => {
-                self.queue.begin(Running::Creating(reply));
-                let step = marked(raw.mark, 0, || raw.poll());
-                let Some(Running::Creating(reply)) = self.queue.end(self.epoch) else {
-                    return self.too_late(raw, &step);
-                };
-                match step {
-                    // What was pending exists, so it is destroyed, unlike after a create that failed at once.
-                    Step::Failed(_, error) => {
-                        reply(Err(error));
-                        let _in_time = self.destroy(raw, Running::Discarding);
-                    }
-                    step => self.settle_create(raw, step, until, reply),
-                }
+        let Some(reply) = reply else {
+            return self.go_on_stopping(raw, Hook::PollInstance, until);
+        };
+        self.queue.begin(Running::Creating(reply, raw.mark, Hook::PollInstance));
+        let step = marked(raw.mark, 0, || raw.poll());
+        self.settle_create(raw, step, Hook::PollInstance, until);
+    }
+
+    /// What a start came to by now, as `hook` has said.
+    fn settle_create(&self, raw: Raw, step: Step, hook: Hook, until: Instant) {
+        let Some(Running::Creating(reply, ..)) = self.queue.end(self.epoch) else {
+            return self.too_late(raw, &step, hook);
+        };
+        match step {
+            Step::Ready => reply(Ok(Instance::new(raw, Arc::clone(&self.queue)))),
+            Step::Pending => self.wait(Waiting { raw, until, reply: Some(reply) }),
+            Step::Failed(_, error) if hook == Hook::Create => {
+                raw.forget();
+                reply(Err(error));
             }
-            None => {
-                self.queue.begin(Running::Stopping);
-                let step = marked(raw.mark, 0, || raw.poll());
-                if self.queue.end(self.epoch).is_some() {
-                    self.settle_stop(raw, &step, until);
-                }
+            // What was pending exists, so it is destroyed, unlike after a create that failed at once.
+            Step::Failed(_, error) => {
+                reply(Err(error));
+                self.discard(raw);
             }
+        }
+    }
+
+    /// A start returned after it was answered for. What is there all the same is ended by the thread that took over.
+    fn too_late(&self, raw: Raw, step: &Step, hook: Hook) {
+        match (step, hook) {
+            (Step::Ready, _) => drop(Instance::new(raw, Arc::clone(&self.queue))),
+            (Step::Failed(..), Hook::Create) => raw.forget(),
+            (Step::Pending | Step::Failed(..), _) => self.queue.push(Command::Discard(raw)),
         }
     }
 
     fn retire(&self, raw: Raw) {
-        self.queue.begin(Running::Stopping);
-        let step = marked(raw.mark, 0, || raw.stop());
-        if self.queue.end(self.epoch).is_some() {
-            self.settle_stop(raw, &step, Instant::now() + STOP_LIMIT);
-        }
+        self.go_on_stopping(raw, Hook::Stop, Instant::now() + self.limits.stop);
     }
 
-    fn settle_stop(&self, raw: Raw, step: &Step, until: Instant) {
+    /// Calls stop, or polls what it began.
+    fn go_on_stopping(&self, raw: Raw, hook: Hook, until: Instant) {
+        self.queue.begin(Running::Stopping(raw.mark, hook));
+        let step = marked(raw.mark, 0, || if hook == Hook::Stop { raw.stop() } else { raw.poll() });
+        let in_time = self.queue.end(self.epoch).is_some();
         match step {
-            Step::Pending => return self.wait(Waiting { raw, until, reply: None }),
-            Step::Ready => {}
-            Step::Failed(rc, error) => left_behind(&raw, Named(*rc), error.words()),
+            Step::Pending if in_time => return self.wait(Waiting { raw, until, reply: None }),
+            Step::Pending | Step::Ready => {}
+            Step::Failed(rc, error) => left_behind(&raw, Named(rc), error.words()),
         }
-        self.end(raw);
+        if in_time {
+            self.end(raw);
+        } else {
+            // It does not count as leaving any more. The thread that took over destroys it: one at a time is in a module's hooks.
+            self.queue.push(Command::Discard(raw));
+        }
     }
 
     /// The last of an instance that was retired.
     fn end(&self, raw: Raw) {
-        if self.destroy(raw, Running::Stopping) {
+        let mark = raw.mark;
+        if self.destroy(raw, Running::Stopping(mark, Hook::Destroy)) {
             self.queue.gone();
         }
     }
 
-    /// A start returned after it was answered for. An instance that is there all the same is retired by the thread that took over.
-    fn too_late(&self, raw: Raw, step: &Step) {
-        match step {
-            Step::Ready => drop(Instance::new(raw, Arc::clone(&self.queue))),
-            Step::Pending | Step::Failed(..) => raw.forget(),
-        }
+    /// The last of one that failed to start, or was given up.
+    fn discard(&self, raw: Raw) {
+        let mark = raw.mark;
+        let _in_time = self.destroy(raw, Running::Discarding(mark));
     }
 
     /// False if it took so long that it was given up.
@@ -180,9 +174,9 @@ impl Worker {
     fn expire(&self, waiting: Waiting) {
         let Waiting { raw, reply, .. } = waiting;
         if let Some(reply) = reply {
-            // Its code may still run somewhere: it is left alone, never destroyed under its feet.
-            raw.forget();
-            reply(Err(CreateError::Timeout(PENDING_LIMIT)));
+            reply(Err(CreateError::Timeout(self.limits.start)));
+            // No hook of it is on a stack, so it can go, with all that waits for what did not come.
+            self.discard(raw);
         } else {
             left_behind(&raw, Named(abi::PENDING), "it was still pending when its time was over");
             self.end(raw);

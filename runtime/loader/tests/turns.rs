@@ -64,6 +64,8 @@ struct Slot {
     state: Mutex<State>,
     /// The module can go on, at its next poll.
     open: AtomicBool,
+    /// It has.
+    went_on: AtomicBool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +78,11 @@ enum Polled {
 impl Slot {
     fn new() -> Arc<Self> {
         let state = State { generation: 1, turn: Turn::new(), answered: false };
-        Arc::new(Self { state: Mutex::new(state), open: AtomicBool::new(false) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            open: AtomicBool::new(false),
+            went_on: AtomicBool::new(false),
+        })
     }
 
     /// As `handle::with`: a stale handle finds nobody.
@@ -116,6 +122,33 @@ impl Slot {
         closed.map(|(answered, _waker)| answered)
     }
 
+    /// The module's turn: whether it can go on.
+    fn goes_on(&self) -> bool {
+        let open = self.open.load(Ordering::SeqCst);
+        self.went_on.fetch_or(open, Ordering::SeqCst);
+        open
+    }
+
+    /// As the stream of an answer whose head was collected: polls the module when it was woken, until that can go on.
+    fn follow(&self) {
+        let task = Task::new();
+        loop {
+            let waits = self.with(1, |state| {
+                state.turn.end();
+                let waits = state.turn.wait(|| Waker(Arc::clone(&task)));
+                if waits.is_err() {
+                    state.turn.begin();
+                }
+                waits.is_ok()
+            });
+            match waits.unwrap() {
+                true => task.wait(),
+                false if self.goes_on() => return,
+                false => {}
+            }
+        }
+    }
+
     /// As `Call::poll_once`.
     fn poll_once(&self, task: &Arc<Task>) -> Polled {
         let answered = self.with(1, |state| {
@@ -125,14 +158,14 @@ impl Slot {
             state.answered
         });
         // The module's turn.
-        if answered != Some(false) || self.open.load(Ordering::SeqCst) {
+        if answered != Some(false) || self.goes_on() {
             return Polled::Done;
         }
         let settled = self.with(1, |state| {
             state.turn.end();
             match state.answered {
                 true => Polled::Done,
-                false if state.turn.take_woken() => Polled::Again,
+                false if state.turn.is_woken() => Polled::Again,
                 false => Polled::Waits,
             }
         });
@@ -201,6 +234,26 @@ fn of_two_wakes_none_is_lost_and_one_too_many_wakes_nobody_twice() {
 #[test]
 fn an_answer_from_another_thread_is_seen_whether_or_not_the_task_waits() {
     in_every_order(|slot| assert!(slot.respond(1)), |slot| slot.wake(1));
+}
+
+#[test]
+fn a_wake_that_comes_before_the_head_of_a_stream_is_seen_by_the_stream() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let slot = Slot::new();
+        let module = Arc::clone(&slot);
+        let thread = thread::spawn(move || {
+            opens_and_wakes(&module);
+            assert!(module.respond(1));
+        });
+        slot.run();
+        if !slot.went_on.load(Ordering::SeqCst) {
+            slot.follow();
+        }
+        thread.join().unwrap();
+        slot.close(1);
+    });
 }
 
 #[test]

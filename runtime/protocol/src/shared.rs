@@ -18,7 +18,7 @@ mod tally;
 use std::sync::atomic::Ordering;
 
 use hotbay_api::EntryKey;
-use hotbay_sys::crash::{RECORD_WORDS, TEXT_BYTES};
+use hotbay_sys::crash::{MAKER, RECORD_WORDS, TEXT_BYTES};
 use hotbay_sys::memory::SharedWords;
 
 pub use series::{
@@ -72,6 +72,9 @@ pub struct Crash {
     pub address: u64,
     /// The request that the thread was at, as `GET /path`; clean, and empty if there was none.
     pub request: String,
+    /// The module that has made the thread, if one did whose build no other module has, and it no newer instance: a build's globals, such as a pool of threads, are
+    /// everybody's who has it.
+    pub maker: Option<Suspect>,
 }
 
 /// Whose code a thread was in.
@@ -83,8 +86,8 @@ pub struct Suspect {
     pub fingerprint: String,
     /// The first twelve hex digits of the build's digest; empty if the engine did not say.
     pub digest: String,
-    /// The slot that says so.
-    pub slot: usize,
+    /// The slot that says so. `None`: it made the thread.
+    pub slot: Option<usize>,
 }
 
 /// What an engine holds right now. Not counters: they go with it.
@@ -159,10 +162,10 @@ impl EngineMemory {
         let signal = i32::try_from(word(0)).ok().filter(|&signal| signal != 0)?;
         let slot = usize::try_from(word(1)).ok().and_then(|slot| slot.checked_sub(1));
         let length = usize::try_from(word(3)).unwrap_or(0).min(TEXT_BYTES);
-        let text: Vec<u8> =
-            (4..RECORD_WORDS).flat_map(|index| word(index).to_le_bytes()).take(length).collect();
+        let text: Vec<u8> = (4..MAKER).flat_map(|index| word(index).to_le_bytes()).take(length).collect();
         let request = text.iter().map(|&byte| clean(byte)).collect();
-        Some(Crash { signal, slot: slot.filter(|&slot| slot < MAX_SLOTS), address: word(2), request })
+        let maker = word(MAKER).checked_sub(1).and_then(|row| self.maker(row, word(MAKER + 1)));
+        Some(Crash { signal, slot: slot.filter(|&slot| slot < MAX_SLOTS), address: word(2), request, maker })
     }
 
     /// Every thread that is in module code. Exact once the engine is dead.
@@ -173,7 +176,18 @@ impl EngineMemory {
     /// Whose code thread `slot` is in.
     pub fn suspect(&self, slot: usize) -> Option<Suspect> {
         let (row, number) = self.slot(slot)?.occupant()?;
-        let row = usize::try_from(row).ok()?;
+        self.named(row, number, Some(slot))
+    }
+
+    /// The instance that made a thread, if it alone could have given that thread its work.
+    fn maker(&self, row: u64, number: u64) -> Option<Suspect> {
+        let suspect = self.named(row, number, None)?;
+        self.has_its_build_alone(usize::try_from(row).ok()?, number).then_some(suspect)
+    }
+
+    /// What the instance `number` of the module in `row` is called.
+    fn named(&self, row: u64, number: u64, slot: Option<usize>) -> Option<Suspect> {
+        let row = usize::try_from(row).ok().filter(|&row| row < MAX_MODULES)?;
         let (key, fingerprint) = (self.module(row)?, format!("{number:016x}"));
         Some(Suspect { key, fingerprint, digest: self.instance_digest(row, number), slot })
     }
@@ -233,8 +247,12 @@ pub(crate) mod tests {
         memory.name_instance(7, 0xabc, 0xb_1234);
         let slot = memory.slot(3).unwrap();
         let outer = slot.enter(7, 0xabc, 1);
-        let suspect =
-            Suspect { key, fingerprint: "0000000000000abc".into(), digest: "00000000000b".into(), slot: 3 };
+        let suspect = Suspect {
+            key,
+            fingerprint: "0000000000000abc".into(),
+            digest: "00000000000b".into(),
+            slot: Some(3),
+        };
         assert_eq!(memory.suspects(), std::slice::from_ref(&suspect));
         let inner = slot.enter(7, 0xdef, 2);
         assert_eq!(memory.suspect(3).unwrap().fingerprint, "0000000000000def");
@@ -279,8 +297,53 @@ pub(crate) mod tests {
         assert_eq!(memory.crash(), None);
         memory.words()[CRASH + 1].store(4, Ordering::Relaxed);
         memory.words()[CRASH].store(11, Ordering::Relaxed);
-        let crash = Crash { signal: 11, slot: Some(3), address: 0, request: String::new() };
+        let crash = Crash { signal: 11, slot: Some(3), address: 0, request: String::new(), maker: None };
         assert_eq!(memory.crash(), Some(crash));
+    }
+
+    #[test]
+    fn a_thread_that_a_module_made_is_the_modules() {
+        let memory = memory();
+        let key = EntryKey::new("shop", "cart").unwrap();
+        memory.name_module(7, &key);
+        memory.name_instance(7, 0xabc, 0xb_1234);
+        for (index, word) in [(0, 6), (MAKER, 8), (MAKER + 1, 0xabc)] {
+            memory.words()[CRASH + index].store(word, Ordering::Relaxed);
+        }
+        let maker = Suspect {
+            key: key.clone(),
+            fingerprint: "0000000000000abc".into(),
+            digest: "00000000000b".into(),
+            slot: None,
+        };
+        assert_eq!(memory.crash().unwrap().maker, Some(maker));
+        memory.name_module(MAX_MODULES - 1, &key);
+        memory.words()[CRASH + MAKER].store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(memory.crash().unwrap().maker, None, "no module has that row");
+    }
+
+    #[test]
+    fn a_thread_is_nobodys_whose_build_others_have_too() {
+        let crashed = |names: &[(usize, u64, u64)]| {
+            let memory = memory();
+            for &(row, fingerprint, digest) in names {
+                memory.name_module(row, &EntryKey::new("shop", &format!("m{row}")).unwrap());
+                memory.name_instance(row, fingerprint, digest);
+            }
+            for (index, word) in [(0, 6), (MAKER, 8), (MAKER + 1, 0xabc)] {
+                memory.words()[CRASH + index].store(word, Ordering::Relaxed);
+            }
+            memory.crash().unwrap().maker.map(|maker| maker.key.name)
+        };
+        let (ours, other_build) = ((7, 0xabc, 0xb), (7, 0xdef, 0xc));
+        assert_eq!(crashed(&[ours]).as_deref(), Some("m7"));
+        assert_eq!(crashed(&[ours, other_build, (8, 0xabc, 0xd)]).as_deref(), Some("m7"));
+        assert_eq!(crashed(&[ours, (8, 0x123, 0xb)]), None, "another module has it");
+        let other_config = (7, 0xdef, 0xb);
+        assert_eq!(crashed(&[other_config, ours]).as_deref(), Some("m7"), "it came after the other config");
+        assert_eq!(crashed(&[ours, other_config]), None, "the thread has outlived its instance");
+        assert_eq!(crashed(&[ours, other_config, ours]).as_deref(), Some("m7"), "it is back");
+        assert_eq!(crashed(&[(7, 0xdef, 0xb)]), None, "its build is not known any more");
     }
 
     #[test]

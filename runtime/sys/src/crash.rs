@@ -1,6 +1,6 @@
 //! Fatal signals: a record in shared memory, then the end.
 //!
-//! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot, which address and what the thread
+//! Owns the handler. On SIGSEGV, BUS, FPE, ILL, ABRT, TRAP or SYS it writes which signal, which thread's slot and who made it, which address and what the thread
 //! was at to shared words, and lets the process die of that signal within milliseconds. It goes on with nothing and unwinds nothing: what a
 //! fault left in the heap, and which locks it holds, nobody can know. The first fault wins, and other threads that fault let it finish its record. `exit()`
 //! and SIGKILL leave no record.
@@ -12,20 +12,24 @@
 //! The handler runs on an alternate stack, or an overflow of the ordinary one would leave no record. Rust's own threads have one; those
 //! that a foreign library makes must call [`ensure_alt_stack`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
+use crate::made::{self, Maker};
 use crate::memory::SharedWords;
 
 const FATAL: [i32; 7] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
 
-/// How many words a record takes: signal, slot + 1, address, length of the text in bytes, and the text.
-pub const RECORD_WORDS: usize = TEXT + TEXT_WORDS;
+/// How many words a record takes: signal, slot + 1, address, length of the text in bytes, the text, and who made the thread.
+pub const RECORD_WORDS: usize = MAKER + size_of::<Maker>() / size_of::<u64>();
+/// Where in a record stands who made the thread (see [`made`]).
+pub const MAKER: usize = TEXT + TEXT_WORDS;
 /// The most bytes of the text.
 pub const TEXT_BYTES: usize = TEXT_WORDS * 8;
 
@@ -59,7 +63,6 @@ thread_local! {
     static SLOT: Cell<u64> = const { Cell::new(0) };
     /// What this thread is at; a plain word for the same reason.
     static ACTIVITY: Cell<*const c_void> = const { Cell::new(std::ptr::null()) };
-    static ALT_STACK: RefCell<Option<AltStack>> = const { RefCell::new(None) };
 }
 
 /// Catches fatal signals from now on; the record is at `words[offset..]`, in the order that [`RECORD_WORDS`] tells. The memory stays mapped
@@ -86,6 +89,11 @@ pub fn set_slot(slot: Option<usize>) {
     SLOT.with(|cell| cell.set(word));
 }
 
+/// The slot of this thread, as [`set_slot`] named it.
+pub fn slot() -> Option<usize> {
+    usize::try_from(SLOT.get().checked_sub(1)?).ok()
+}
+
 /// Has the handler describe what a thread was at by this function.
 pub fn describe_with(describe: Describe) {
     DESCRIBE.store(describe as *mut c_void, Ordering::Release);
@@ -103,22 +111,43 @@ pub fn leave(before: *const c_void) {
     ACTIVITY.set(before);
 }
 
-/// Gives this thread an alternate signal stack if it has none; it goes with the thread.
+/// Gives this thread an alternate signal stack if it has none; it goes with the thread. By a pthread key and not by a thread-local with a destructor, which
+/// not every thread may touch (see [`made`]).
 ///
 /// # Errors
-/// When there is no memory for it.
+/// When there is no memory for it, or no key.
 pub fn ensure_alt_stack() -> io::Result<()> {
+    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
     let mut current = MaybeUninit::<libc::stack_t>::uninit();
     // SAFETY: with no new stack sigaltstack only writes the current one, a whole stack_t, unless it fails.
     let current = unsafe {
         check(libc::sigaltstack(null_mut(), current.as_mut_ptr()))?;
         current.assume_init()
     };
-    if current.ss_flags & libc::SS_DISABLE != 0 {
-        let stack = AltStack::new()?;
-        ALT_STACK.with_borrow_mut(|own| *own = Some(stack));
+    if current.ss_flags & libc::SS_DISABLE == 0 {
+        return Ok(());
+    }
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: `key` may be written, and `free_alt_stack` is a destructor.
+        let made = unsafe { libc::pthread_key_create(&raw mut key, Some(free_alt_stack)) };
+        (made == 0).then_some(key)
+    });
+    let Some(key) = key else { return Err(io::ErrorKind::OutOfMemory.into()) };
+    let stack = Box::into_raw(Box::new(AltStack::new()?));
+    // SAFETY: the key was made; its values are what its destructor takes.
+    if unsafe { libc::pthread_setspecific(*key, stack.cast()) } != 0 {
+        // SAFETY: nobody else has it.
+        drop(unsafe { Box::from_raw(stack) });
+        return Err(io::ErrorKind::OutOfMemory.into());
     }
     Ok(())
+}
+
+/// The destructor of [`ensure_alt_stack`]'s key.
+unsafe extern "C" fn free_alt_stack(stack: *mut c_void) {
+    // SAFETY: the key's values are boxed stacks, and each comes here once.
+    drop(unsafe { Box::from_raw(stack.cast::<AltStack>()) });
 }
 
 /// An alternate stack in use by this thread, above a page that nobody may touch.
@@ -190,6 +219,9 @@ fn write(record: &[AtomicU64], signal: i32, info: *const libc::siginfo_t) {
     };
     // What another process sends hits any thread: whatever that was at has nothing to do with it.
     record[1].store(if sent { 0 } else { SLOT.get() }, Ordering::Relaxed);
+    for (word, value) in record[MAKER..].iter().zip(made::maker()) {
+        word.store(if sent { 0 } else { value }, Ordering::Relaxed);
+    }
     record[2].store(address, Ordering::Relaxed);
     record[0].store(u64::from(signal.unsigned_abs()), Ordering::Release);
     // Last: what is read here may be broken, and a fault inside the handler is the end.

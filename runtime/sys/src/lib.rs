@@ -13,6 +13,8 @@ pub mod heap;
 pub mod keys;
 pub mod listener;
 #[allow(unsafe_code)]
+pub mod made;
+#[allow(unsafe_code)]
 pub mod memory;
 #[allow(unsafe_code)]
 pub mod process;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hotbay_sys::memory::{self, SharedWords};
 use hotbay_sys::process::{self, Ended, Ending};
 use hotbay_sys::signals::{self, Signals};
-use hotbay_sys::{crash, seqpacket};
+use hotbay_sys::{crash, made, seqpacket};
 use libtest_mimic::{Arguments, Trial};
 
 const ROLE: &str = "HOTBAY_SYS_TEST_ROLE";
@@ -67,6 +67,7 @@ fn child(role: &str) {
         "abort" => std::process::abort(),
         "overflow" => assert_eq!(overflow(1), 0),
         "foreign" => foreign_thread(),
+        "made" => threads_of_a_module(),
         "together" => two_threads_fault(&words),
         "exit" => std::process::exit(7),
         "hang" | "sent" => {
@@ -174,6 +175,34 @@ fn foreign_thread() {
     }
 }
 
+/// Whose the threads of [`threads_of_a_module`] are.
+const MAKER: made::Maker = [8, 9];
+
+/// A thread of a module's overflows its stack, which another one of its own has made. Nobody has given it an alternate one.
+fn threads_of_a_module() {
+    unsafe extern "C-unwind" fn first(_: *mut libc::c_void) -> *mut libc::c_void {
+        assert_eq!(made::maker(), MAKER);
+        make(second);
+        std::ptr::null_mut()
+    }
+    unsafe extern "C-unwind" fn second(_: *mut libc::c_void) -> *mut libc::c_void {
+        overflow(1);
+        std::ptr::null_mut()
+    }
+    fn make(start: unsafe extern "C-unwind" fn(*mut libc::c_void) -> *mut libc::c_void) {
+        // SAFETY: `start` uses no argument; null attributes are the defaults.
+        unsafe {
+            let mut thread = std::mem::zeroed();
+            let made = made::pthread_create(&mut thread, std::ptr::null(), start, std::ptr::null_mut());
+            assert_eq!(made, 0);
+            libc::pthread_join(thread, std::ptr::null_mut());
+        }
+    }
+    // The module's code is on this thread alone: what the others are, they have from it.
+    made::ask(|| if rustix::thread::gettid() == rustix::process::getpid() { MAKER } else { made::NOBODY });
+    make(first);
+}
+
 struct Fixture {
     pid: i32,
     socket: OwnedFd,
@@ -218,6 +247,8 @@ fn crashes_leave_a_record() {
         ("overflow", libc::SIGSEGV, 5, AT),
         // Nobody has said what a thread of a module's own is at.
         ("foreign", libc::SIGSEGV, 9, ""),
+        // But whose it is stands in the record.
+        ("made", libc::SIGSEGV, u64::MAX, ""),
         // A fault inside the handler costs the text alone.
         ("broken", libc::SIGSEGV, 5, ""),
         // The record is the first one's, whole, and so is the end.
@@ -236,6 +267,8 @@ fn crashes_leave_a_record() {
             [u64::from(signal.unsigned_abs()), slot.wrapping_add(1)],
             "{role}: its record"
         );
+        let maker = [0, 1].map(|word| child.words[16 + crash::MAKER + word].load(Ordering::Acquire));
+        assert_eq!(maker, if role == "made" { MAKER } else { made::NOBODY }, "{role}: who made the thread");
         match role {
             "null" | "broken" | "together" => assert_eq!(record[2], 8, "{role}: the address"),
             "abort" | "sent" => assert_eq!(record[2], 0, "{role}: a signal sent by a process has no address"),

@@ -13,7 +13,7 @@ use http_body::Frame;
 
 use super::{Source, split_piece};
 use crate::connection::Busy;
-use crate::request::{Cut, ids};
+use crate::request::{Cut, tell};
 use crate::table::{InFlight, Target};
 use crate::tally::Underway;
 
@@ -106,8 +106,7 @@ impl Streaming {
 
     /// Says why the client sees a cut.
     pub fn failed(&self, failure: &CallFailure) -> Cut {
-        let (request_id, trace_id) = ids(failure);
-        tracing::warn!(module = %self.target.key, request_id, trace_id, error = %failure, "an answer was cut");
+        tell(failure, &self.target, "an answer was cut");
         Cut
     }
 }

@@ -1,6 +1,7 @@
 //! A client's socket as HTTP is spoken over it.
 //!
-//! Owns the choice of protocol by the first bytes, and the news of bytes that come and go. Must not decide how a connection ends.
+//! Owns the choice of protocol by the first bytes, the news of bytes that come and go, and whether a client may still be sending when its connection is
+//! closed. Must not decide when a connection ends.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -14,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::conn::{Conn, Phase};
+use super::lingering::Lingering;
+use crate::timers::Timers;
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -26,12 +29,21 @@ pub(crate) struct Client {
     /// How many of the first bytes there are, and how many were given again.
     length: usize,
     given: usize,
+    timers: Timers,
+    lingering: Option<Lingering>,
 }
 
 impl Client {
-    pub fn new(socket: TcpStream, conn: &Arc<Conn>) -> Self {
-        let first = [0; PREFACE.len()];
-        Self { socket, conn: Arc::clone(conn), first, length: 0, given: 0 }
+    pub fn new(socket: TcpStream, conn: &Arc<Conn>, timers: &Timers) -> Self {
+        Self {
+            socket,
+            conn: Arc::clone(conn),
+            first: [0; PREFACE.len()],
+            length: 0,
+            given: 0,
+            timers: timers.clone(),
+            lingering: None,
+        }
     }
 
     /// Reads until the first bytes are, or are not, HTTP/2's preface; true if they are.
@@ -111,6 +123,17 @@ impl Client {
         }
         written
     }
+
+    /// Shuts our side. The client's may go on.
+    pub fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    /// HTTP/1: whether it may end before a request has come as a whole. Of a body nobody knows here how much was read.
+    fn may_be_sending(&self) -> bool {
+        let look = self.conn.activity.look();
+        !look.is_h2() && (self.conn.had_body() || look.has_part_of_a_head())
+    }
 }
 
 impl Drop for Client {
@@ -149,7 +172,16 @@ impl AsyncWrite for Client {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let Self { socket, conn, lingering, .. } = &mut *self;
+        if let Some(lingering) = lingering {
+            return lingering.poll(socket, conn.phase() > Phase::Open, cx).map(Ok);
+        }
+        ready!(self.poll_shut(cx))?;
+        if !self.may_be_sending() {
+            return Poll::Ready(Ok(()));
+        }
+        self.lingering = Some(Lingering::new(&self.timers));
+        self.poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {

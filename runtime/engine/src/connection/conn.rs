@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
-use super::activity::Activity;
+use super::activity::{Activity, Flight};
 use super::upgraded::Upgrades;
 
 /// A connection, as the list of them has it.
@@ -24,6 +24,8 @@ pub(crate) struct Conn {
     peer: Option<SocketAddr>,
     /// Its end is to be seen as a failure.
     is_reset: AtomicBool,
+    /// The last request on it had a body, of which not all may have come.
+    had_body: AtomicBool,
     pub(super) upgrades: Mutex<Upgrades>,
 }
 
@@ -70,6 +72,7 @@ impl Conn {
             clock: Arc::clone(clock),
             peer: None,
             is_reset: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
             upgrades: Mutex::default(),
         }
     }
@@ -89,6 +92,24 @@ impl Conn {
 
     pub(super) fn is_reset(&self) -> bool {
         self.is_reset.load(Ordering::Relaxed)
+    }
+
+    /// A request has begun, with a body or without.
+    pub(super) fn begins(&self, has_body: bool) -> Flight {
+        self.had_body.store(has_body, Ordering::Relaxed);
+        self.activity.begin(has_body)
+    }
+
+    /// It is to end where it is. Unless that is in a request or its answer, it is between two, and the last one has come as a whole.
+    pub(super) fn is_between(&self) {
+        let look = self.activity.look();
+        if !look.is_busy() && !look.is_stuck() {
+            self.had_body.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn had_body(&self) -> bool {
+        self.had_body.load(Ordering::Relaxed)
     }
 
     pub(super) fn now(&self) -> u32 {

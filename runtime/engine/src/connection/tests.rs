@@ -10,6 +10,7 @@ use hotbay_sys::memory::{SharedWords, create};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::pool::Pool;
@@ -107,14 +108,14 @@ async fn is_cut_while_busy(conn: &Conn) {
 #[tokio::test]
 async fn a_client_that_takes_no_bytes_of_an_answer_is_cut_and_one_that_does_is_not() {
     let (mut client, socket, conn) = connect().await;
-    let served = Arc::clone(&conn);
+    let (served, timers) = (Arc::clone(&conn), Timers::start().unwrap());
     let serving = tokio::spawn(async move {
         let service = service_fn(async |_request: Request<Incoming>| {
             let mut body = Sending::new(Payload::Whole(Bytes::from(vec![b'x'; LARGE])));
             body.send(Busy::new(&served, false));
             Ok::<_, Infallible>(Response::new(body))
         });
-        h1().serve_connection(TokioIo::new(Client::new(socket, &served)), service).await
+        h1().serve_connection(TokioIo::new(Client::new(socket, &served, &timers)), service).await
     });
     client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
     is_cut_while_busy(&conn).await;
@@ -125,16 +126,59 @@ async fn a_client_that_takes_no_bytes_of_an_answer_is_cut_and_one_that_does_is_n
     assert_eq!(conn.stale(61, LIMITS), None, "it has taken all");
 }
 
-#[tokio::test]
-async fn a_client_that_gives_an_answer_no_window_is_cut() {
+/// A client of a server that has no routes.
+async fn served() -> (TcpStream, Arc<Conn>, JoinHandle<()>) {
     let memory = create("test", ENGINE_MEMORY_WORDS).unwrap();
     let memory = EngineMemory::new(SharedWords::map(&memory).unwrap()).unwrap();
     let shared = Arc::new(Shared::new(memory.clone(), Timers::start().unwrap(), Pool::new(1, memory)));
-    let (mut client, socket, conn) = connect().await;
+    let (client, socket, conn) = connect().await;
     let served = Arc::clone(&conn);
-    let serving = tokio::spawn(async move { serve(socket, &served, &shared).await });
+    (client, conn, tokio::spawn(async move { serve(socket, &served, &shared).await }))
+}
+
+#[tokio::test]
+async fn a_client_that_gives_an_answer_no_window_is_cut() {
+    let (mut client, conn, serving) = served().await;
     client.write_all(NO_WINDOW).await.unwrap();
     is_cut_while_busy(&conn).await;
     conn.move_to(Phase::Cut);
     tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_sends_all_of_a_request_that_nobody_reads_has_the_answer() {
+    let body = format!("POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: {LARGE}\r\n\r\n");
+    let head = "GET /nowhere HTTP/1.1\r\nhost: a\r\nx: ";
+    for (head, status) in [(body.as_str(), "HTTP/1.1 404 "), (head, "HTTP/1.1 431 ")] {
+        let (mut client, _conn, serving) = served().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&vec![b'x'; LARGE]).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(status), "{answer}");
+        drop(client);
+        tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_neither_sends_nor_leaves_after_the_last_answer_is_not_waited_for() {
+    let (mut client, _conn, serving) = served().await;
+    client.write_all(b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_has_nothing_to_wait_for_even_after_a_body() {
+    let (mut client, conn, serving) = served().await;
+    client.write_all(b"POST /nowhere HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody").await.unwrap();
+    let mut answer = [0; "HTTP/1.1 404 ".len()];
+    client.read_exact(&mut answer).await.unwrap();
+    assert!(conn.had_body());
+    conn.move_to(Phase::Idle);
+    tokio::time::timeout(DEADLINE, serving).await.unwrap().unwrap();
+    assert!(!conn.had_body());
 }

@@ -91,7 +91,8 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Socket(client, _) => Pin::new(client).poll_shutdown(cx),
+            // Only our side: the other one is read on.
+            Self::Socket(client, _) => client.poll_shut(cx),
             Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use hotbay_loader::Mark;
+use hotbay_loader::{Mark, Overdue};
 use hotbay_protocol::{Demoted, Stay, ToKeeper, Want};
 
 use super::Control;
@@ -55,6 +55,13 @@ impl Control {
         }
     }
 
+    /// A hook of a module has held the loader thread for too long.
+    pub(super) fn tell_overdue(&self, mark: Mark, overdue: Overdue) {
+        let row = usize::try_from(mark.row).ok();
+        let module = row.and_then(|row| self.memory.module(row)).map(|key| key.to_string());
+        tracing::warn!(module, "{overdue}. Another loader thread goes on with what others have to do");
+    }
+
     /// Another engine has found it out, and named it.
     pub(super) fn take_demoted(&mut self, demoted: Demoted) -> bool {
         let is_new = self.modules.demote(demoted);
@@ -82,9 +89,7 @@ impl Control {
     fn culprit(&self, stay: Stay, deed: Deed) -> Option<(Demoted, String)> {
         let key = self.memory.module(stay.row)?;
         let fingerprint = format!("{:016x}", stay.fingerprint);
-        let mut active = self.modules.active();
-        let (_, active) =
-            active.find(|(entry, active)| entry.key() == key && active.fingerprint == fingerprint)?;
+        let active = self.modules.same_build(&key, &fingerprint)?;
         let index = stay.handler.and_then(|index| usize::try_from(index).ok());
         let handler = index.and_then(|index| active.instance.handlers.get(index))?;
         // As they are routed, not as the manifest has them.

@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 use hotbay_api::{Digest, EntryKey, Reason, Trouble};
 use hotbay_protocol::Demoted;
 
-use super::module::Module;
+use super::module::{Former, Module};
 use super::{Active, Modules};
 
 /// What is told of an instance whose calls there do not return.
@@ -31,6 +31,15 @@ impl<I> Modules<I> {
     /// Whether this build's calls run on the pool.
     pub fn is_demoted(&self, digest: &Digest) -> bool {
         self.demoted.contains_key(digest)
+    }
+
+    /// What serves of a module by the build of the instance with this fingerprint: that instance itself, or one that has replaced it since with another config.
+    pub fn same_build(&self, key: &EntryKey, fingerprint: &str) -> Option<&Active<I>> {
+        let Module { active, former, .. } = self.modules.get(key)?;
+        let active = active.as_ref()?;
+        let is_of = |former: &&Former| former.fingerprint == fingerprint;
+        let drains = || former.iter().find(is_of).is_some_and(|former| former.digest == active.digest);
+        (active.fingerprint == fingerprint || drains()).then_some(active)
     }
 
     /// Notes which instances' calls on the pool do not return. Returns those that are new among them, and those that are none any more.

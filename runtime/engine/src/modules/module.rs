@@ -2,11 +2,11 @@
 //!
 //! Owns the choice between the wanted and the last good revision, and how a module is reported. Must not know the others: `modules` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hotbay_api::{Entry, EntryKey, EntryReport, EntryState, Reason, Revision, Serving, Trouble};
+use hotbay_api::{Digest, Entry, EntryKey, EntryReport, EntryState, Reason, Revision, Serving, Trouble};
 
 use super::{Active, Crashed, Quarantined};
 
@@ -18,10 +18,22 @@ pub(super) struct Module<I> {
     pub fingerprints: Vec<String>,
     pub problem: Option<Trouble>,
     pub active: Option<Active<I>>,
+    /// What served before it, the latest first: their last calls may be under way.
+    pub former: VecDeque<Former>,
     /// The fingerprint that is being prepared.
     pub attempt: Option<String>,
     pub failed: BTreeMap<String, Failed>,
 }
+
+/// An instance that was replaced.
+pub(super) struct Former {
+    pub fingerprint: String,
+    pub digest: Digest,
+}
+
+/// So many that were replaced are remembered. Most calls that hold a thread do so soon after they begin; a stream may outlive any number of changes, and is
+/// told from a stranger no longer.
+const FORMER: usize = 8;
 
 /// Which fingerprints of a module are not to be prepared, or not yet.
 pub(super) struct Barred<'b> {
@@ -59,6 +71,7 @@ impl<I> Default for Module<I> {
             fingerprints: Vec::new(),
             problem: None,
             active: None,
+            former: VecDeque::new(),
             attempt: None,
             failed: BTreeMap::new(),
         }
@@ -93,6 +106,14 @@ impl<I> Module<I> {
             }
             _ => false,
         }
+    }
+
+    /// Has another instance serve. True if one did before.
+    pub fn activate(&mut self, active: Active<I>) -> bool {
+        let Some(Active { fingerprint, digest, .. }) = self.active.replace(active) else { return false };
+        self.former.push_front(Former { fingerprint, digest });
+        self.former.truncate(FORMER);
+        true
     }
 
     fn wanted(&self) -> Option<(&Revision, &str)> {

@@ -390,3 +390,30 @@ fn a_module_whose_blocking_threads_are_all_lost_says_so_until_they_are_not() {
     assert_eq!(case.modules.set_stuck(BTreeSet::new()), (vec![], vec![key()]));
     assert_eq!(notice(&case), None);
 }
+
+#[test]
+fn a_stall_of_an_instance_that_drains_is_its_builds_as_long_as_that_serves() {
+    let mut case = Case::new();
+    let build = Digest::of(b"build");
+    let serve = |case: &mut Case, name: &str, digest| {
+        case.apply(&bay(&[name]));
+        case.modules.succeeded(&case.job(name), 1, digest);
+    };
+    let found = |case: &Case, name: &str| {
+        let active = case.modules.same_build(&key(), &revision(name).fingerprint());
+        active.map(|active| active.revision.revision.clone())
+    };
+    serve(&mut case, "config-0", build);
+    assert_eq!(found(&case, "config-0").as_deref(), Some("config-0"));
+    assert_eq!(found(&case, "config-1"), None, "it has not served yet");
+    serve(&mut case, "config-1", build);
+    assert_eq!(found(&case, "config-0").as_deref(), Some("config-1"), "its last calls are under way");
+    serve(&mut case, "other", Digest::of(b"other"));
+    assert_eq!(found(&case, "config-0"), None, "what serves now is another build");
+    serve(&mut case, "config-2", build);
+    assert_eq!((found(&case, "config-1").as_deref(), found(&case, "other")), (Some("config-2"), None));
+    // However often it changes, no more than a few are remembered.
+    (3..50).for_each(|number| serve(&mut case, &format!("config-{number}"), build));
+    assert_eq!(found(&case, "config-48").as_deref(), Some("config-49"));
+    assert_eq!(found(&case, "config-2"), None);
+}

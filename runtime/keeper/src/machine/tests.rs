@@ -107,7 +107,7 @@ fn drain(generation: u64, kind: DrainKind, deadline_ms: u64) -> Action {
 
 fn suspect(slot: usize) -> Suspect {
     let key = EntryKey::new("shop", "faulty").unwrap();
-    Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot }
+    Suspect { key, fingerprint: "0f".into(), digest: "ab12cd34ef56".into(), slot: Some(slot) }
 }
 
 fn killed() -> Death {
@@ -120,6 +120,6 @@ fn exited() -> Death {
 
 /// Died of SIGSEGV in the faulty module.
 fn crashed() -> Death {
-    let crash = Crash { signal: 11, slot: Some(3), address: 8, request: "GET /crash".into() };
+    let crash = Crash { signal: 11, slot: Some(3), address: 8, request: "GET /crash".into(), maker: None };
     Death { how: Ending::Signaled(11), crash: Some(crash), suspects: vec![suspect(3)], loader: LOADER_SLOT }
 }

@@ -51,6 +51,8 @@ struct Registry {
 enum Refused {
     #[error(transparent)]
     Spec(#[from] SpecError),
+    #[error("this runtime knows no kind of that number: it is older than the module's SDK")]
+    Kind,
     #[error("a text of it is not UTF-8 or not there")]
     Text,
     #[error(
@@ -69,6 +71,7 @@ impl Refused {
     fn rc(&self) -> Rc {
         match self {
             Self::Spec(SpecError::TooLarge(_)) | Self::TooMany | Self::Full => abi::LIMIT,
+            Self::Kind => abi::UNSUPPORTED,
             Self::Spec(SpecError::Malformed(_)) | Self::Text | Self::Family(_) | Self::Name(_) => abi::ERR,
         }
     }
@@ -77,6 +80,7 @@ impl Refused {
     fn sort(&self) -> &'static str {
         match self {
             Self::Spec(SpecError::Malformed(words) | SpecError::TooLarge(words)) => words,
+            Self::Kind => "kind",
             Self::Text => "text",
             Self::Family(_) => "family",
             Self::Name(_) => "name",
@@ -119,10 +123,10 @@ unsafe extern "C" fn register_series(
             return abi::ERR;
         }
         // SAFETY: the module lends all of it for this call.
-        let (labels, buckets) = unsafe { (list(labels, n_labels), list(buckets, n_buckets)) };
+        let lists = unsafe { (list(labels, n_labels), list(buckets, n_buckets)) };
         // SAFETY: as above.
         let registered =
-            unsafe { spec(kind, family, help, labels, buckets) }.and_then(|spec| register(mark.row, spec));
+            unsafe { spec(kind, family, help, lists.0, lists.1) }.and_then(|spec| register(mark.row, spec));
         match registered {
             Ok(number) => {
                 // SAFETY: not NULL, and the module's to be written.
@@ -140,14 +144,13 @@ unsafe extern "C" fn register_series(
 
 /// # Safety
 /// `first` must be NULL or point to `count` items that are valid for `'l`.
-unsafe fn list<'l, T>(first: *const T, count: u32) -> Option<&'l [T]> {
+unsafe fn list<'l, T>(first: *const T, count: u32) -> Result<&'l [T], Refused> {
     match count {
-        0 => Some(&[]),
-        1..=MOST_GIVEN if !first.is_null() => {
-            // SAFETY: the caller's promise.
-            Some(unsafe { std::slice::from_raw_parts(first, count as usize) })
-        }
-        _ => None,
+        0 => Ok(&[]),
+        _ if first.is_null() => Err(Refused::Text),
+        // SAFETY: the caller's promise.
+        1..=MOST_GIVEN => Ok(unsafe { std::slice::from_raw_parts(first, count as usize) }),
+        _ => Err(SpecError::TooLarge("a list of it is too long").into()),
     }
 }
 
@@ -157,14 +160,14 @@ unsafe fn spec(
     kind: u32,
     family: Str,
     help: Str,
-    labels: Option<&[Header]>,
-    buckets: Option<&[f64]>,
+    labels: Result<&[Header], Refused>,
+    buckets: Result<&[f64], Refused>,
 ) -> Result<SeriesSpec, Refused> {
-    let kind = Kind::from_number(kind.into()).ok_or(SpecError::Malformed("there is no such kind"))?;
+    let kind = Kind::from_number(kind.into()).ok_or(Refused::Kind)?;
     // SAFETY: the caller's promise.
     let utf8 =
         |view: Str| unsafe { view.get() }.and_then(|bytes| str::from_utf8(bytes).ok()).ok_or(Refused::Text);
-    let labels = labels.ok_or(Refused::Text)?.iter();
+    let labels = labels?.iter();
     let labels: Result<Vec<_>, Refused> =
         labels.map(|label| Ok((utf8(label.name)?.to_owned(), utf8(label.value)?.to_owned()))).collect();
     // SAFETY: as above.
@@ -172,7 +175,7 @@ unsafe fn spec(
     // A character may have been cut in two, and its replacement be longer.
     let help: String =
         help.char_indices().filter(|(at, c)| at + c.len_utf8() <= MAX_HELP).map(|(_, c)| c).collect();
-    Ok(SeriesSpec::new(kind, utf8(family)?, &help, labels?, buckets.ok_or(Refused::Text)?)?)
+    Ok(SeriesSpec::new(kind, utf8(family)?, &help, labels?, buckets?)?)
 }
 
 fn register(row: u64, spec: SeriesSpec) -> Result<u64, Refused> {

@@ -32,24 +32,37 @@ unsafe fn read_checked(call: Handle, out: *mut Buf) -> Rc {
         // What was whole has been given with the request.
         state.input.as_mut().map_or(Err(abi::EOF), |input| input.take())
     });
-    let mut body = match taken {
+    let mut taken = match taken {
         None => return abi::GONE,
         Some(Err(rc)) => return rc,
-        Some(Ok(body)) => body,
+        Some(Ok(taken)) => taken,
     };
-    let polled = poll_body(call, &mut body);
-    let mut body = Some(body);
+    let polled = poll_body(call, &mut taken.body);
+    let mut taken = Some(taken);
     let kept = handle::with(call, |state| {
-        let Some(input) = &mut state.input else { return };
+        let (Some(input), Some(body)) = (&mut state.input, taken.take()) else { return false };
         match &polled {
-            Next::Ends(rc, trailers) => input.end(*rc, trailers.clone()),
-            Next::Piece(_) | Next::Nothing => body.take().into_iter().for_each(|body| input.put_back(body)),
+            Next::Ends(rc, trailers) => {
+                let kept = input.end(&body, *rc, trailers.clone());
+                taken = Some(body);
+                kept
+            }
+            Next::Piece(_) | Next::Nothing => {
+                taken = input.put_back(body).err();
+                taken.is_none()
+            }
         }
     });
-    // If the call has ended meanwhile, the body ends here.
-    drop(body);
+    // What has ended, or is not wanted any more, ends here.
+    drop(taken);
     match polled {
         _ if kept.is_none() => abi::GONE,
+        // Another thread has upgraded the connection meanwhile: nothing that came before is read.
+        _ if kept == Some(false) => {
+            // What the client says now may have come, and its wake gone by.
+            wake_handle(call);
+            abi::PENDING
+        }
         Next::Nothing => abi::PENDING,
         Next::Ends(rc, _) => rc,
         Next::Piece(data) => {

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use super::headers::{append, views};
 use super::{buf, guarded, wake_taken};
 use crate::answer::{Answer, AnswerBody};
-use crate::handle::{self, Reply};
+use crate::handle::{self, Reply, State};
 use crate::spare;
 
 pub(super) unsafe extern "C" fn respond(call: Handle, response: *const Response) -> Rc {
@@ -51,6 +51,12 @@ unsafe fn respond_checked(call: Handle, response: *const Response) -> Rc {
 /// Puts the answer where the call's task finds it.
 #[inline(always)]
 fn submit(call: Handle, answer: Answer) -> Rc {
+    submit_and(call, answer, |_| ())
+}
+
+/// As [`submit`]. If the answer is taken, `and` comes with it, under the same lock; what it gives is dropped when the lock is left.
+#[inline(always)]
+fn submit_and<T>(call: Handle, answer: Answer, and: impl FnOnce(&mut State) -> T) -> Rc {
     // An answer that comes second stays here, and is released after the slot's lock is left.
     let mut answer = Some(answer);
     let answered = handle::with_call(call, |state| {
@@ -59,10 +65,10 @@ fn submit(call: Handle, answer: Answer) -> Rc {
             // It was open, so that there is nothing to drop.
             std::mem::forget(std::mem::replace(&mut state.reply, Reply::Answered(answer)));
         }
-        (open, if open { state.turn.news() } else { None })
+        (open, if open { state.turn.news() } else { None }, open.then(|| and(state)))
     });
     match answered {
-        Some((true, waker)) => {
+        Some((true, waker, _dropped)) => {
             wake_taken(waker);
             abi::READY
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use hotbay_abi as abi;
 use hotbay_abi::{Handle, Rc};
+use hotbay_sys::made;
 
 use super::{guarded, now, wake_handle, wake_taken};
 use crate::handle::{self, State};
@@ -95,7 +96,12 @@ impl Timers {
         let mut inner = self.lock();
         if !inner.runs {
             let thread = std::thread::Builder::new().name("module-timers".to_owned());
-            thread.spawn(|| TIMERS.run()).inspect_err(|_| state.timer_at = 0)?;
+            let run = || {
+                // Begun in the code of the first module that asked, it rings for all.
+                made::belongs_to_nobody();
+                TIMERS.run()
+            };
+            thread.spawn(run).inspect_err(|_| state.timer_at = 0)?;
             inner.runs = true;
         }
         let is_first = state.timer_at < inner.looks_at;

@@ -111,7 +111,7 @@ fn whoever_ends_in_the_middle_is_cut_before_and_after_the_head() {
         wake(&call);
         let said = says(&mut stream);
         assert!(said.contains(words), "{said}");
-        assert_eq!(late.whys(), [if rc < 0 { abi::DROP_ERROR } else { abi::DROP_DONE }]);
+        assert_eq!(late.whys(), [abi::DROP_ERROR]);
     }
 }
 
@@ -264,23 +264,67 @@ fn trailers_of_a_request_come_after_its_end() {
     assert!(matches!(answered(module, coming(frames)).body, AnswerBody::Whole(body) if body == "whole"));
 }
 
-/// A body that lies ready.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that lies ready, up to its end or to what breaks it.
 struct Ready<I>(I);
 
-impl<I: Iterator<Item = Frame<Bytes>> + Unpin> http_body::Body for Ready<I> {
+impl<I: Iterator<Item = Result<Frame<Bytes>, BodyError>> + Unpin> http_body::Body for Ready<I> {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: std::pin::Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.next().map(Ok))
+        Poll::Ready(self.0.next())
     }
 }
 
 fn coming<const N: usize>(frames: [Frame<Bytes>; N]) -> Body {
-    Body::Stream(Ready(frames.into_iter()).boxed_unsync())
+    Body::Stream(Ready(frames.into_iter().map(Ok)).boxed_unsync())
+}
+
+/// How a call ends whose module reads a body that is broken, begins to answer if it is told to, and then says `rc`.
+fn after_a_broken_body(begins: bool, rc: abi::Rc) -> FailureKind {
+    let (call, keep) = kept();
+    let module = Module::new(move |call, nth| {
+        keep(call);
+        match nth {
+            0 if begins => [begin(call, "one"), abi::PENDING][1],
+            _ => {
+                assert_eq!([read(call), read(call)], [Err(abi::GONE), Err(abi::GONE)]);
+                rc
+            }
+        }
+    });
+    let body = Body::Stream(Ready([Err("a bad chunk".into())].into_iter()).boxed_unsync());
+    match started(module, body) {
+        Started::Done(Err(failure)) => failure.kind,
+        Started::Done(Ok(Answer { body: AnswerBody::Stream(mut stream), .. })) => {
+            assert_eq!(says(&mut stream), "one");
+            wake(&call);
+            let wakes = Waker::from(Arc::new(Wakes::default()));
+            let Poll::Ready(Some(Err(failure))) = stream.poll_frame(&mut Context::from_waker(&wakes)) else {
+                panic!("it was cut")
+            };
+            failure.kind
+        }
+        _ => panic!("it is over, or has begun"),
+    }
+}
+
+#[test]
+fn whoever_ends_because_its_clients_body_did_has_not_failed() {
+    for begins in [false, true] {
+        for rc in [abi::GONE, abi::READY] {
+            assert_eq!(after_a_broken_body(begins, rc), FailureKind::BodyBroken, "{begins} {rc}");
+        }
+        for rc in [abi::ERR, abi::PANIC, abi::LIMIT] {
+            let kind = after_a_broken_body(begins, rc);
+            assert!(!kind.is_clients(), "{begins} {rc}: {kind}");
+        }
+    }
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Which functions of a module are called in an instance's life, and in which order, whatever it answers.
 
 use std::ffi::c_void;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::Duration;
 
 use hotbay_abi::{Config, PANIC, PENDING, READY, Rc, Request};
 use hotbay_api::EntryKey;
 
 use super::*;
+use crate::hooks::{LIMITS, Overdue};
 use crate::image::Table;
 use crate::queue::Mark;
+use crate::thread::{Hang, give_up};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -19,13 +22,26 @@ struct Life {
     /// What a poll answers that comes after one of them.
     poll: Rc,
     asked: Mutex<Vec<&'static str>>,
-    /// It was destroyed.
-    over: mpsc::SyncSender<()>,
+    /// Where it does not return before it is told to.
+    held: Mutex<Option<Hold>>,
+    /// It was destroyed, by the thread of this name.
+    over: SyncSender<String>,
+}
+
+struct Hold {
+    at: &'static str,
+    entered: SyncSender<()>,
+    released: Receiver<()>,
 }
 
 impl Life {
     fn asked(&self, what: &'static str, rc: Rc) -> Rc {
         self.asked.lock().unwrap().push(what);
+        let held = self.held.lock().unwrap().take_if(|hold| hold.at == what);
+        if let Some(Hold { entered, released, .. }) = held {
+            entered.send(()).unwrap();
+            released.recv_timeout(DEADLINE).unwrap();
+        }
         rc
     }
 }
@@ -70,7 +86,7 @@ fn table() -> Table {
         // SAFETY: as above.
         let instance = unsafe { life(instance) };
         instance.asked("destroy", READY);
-        instance.over.send(()).unwrap();
+        instance.over.send(std::thread::current().name().unwrap().to_owned()).unwrap();
     }
     unsafe extern "C" fn start(_: *mut c_void, _: Handle, _: *const Request, _: *mut *mut c_void) -> Rc {
         READY
@@ -79,28 +95,74 @@ fn table() -> Table {
     Table { n_handlers: 1, create, poll_instance, stop, destroy, start, poll: poll_instance, drop }
 }
 
+/// A loader and a module that answers so.
+struct Case {
+    limits: Limits,
+    queue: Arc<Queue>,
+    life: &'static Life,
+    over: Receiver<String>,
+}
+
+const MARK: Mark = Mark { row: 7, fingerprint: 8 };
+
+impl Case {
+    fn new(create: Rc, poll: Rc, stop: Rc) -> Self {
+        let (over, is_over) = mpsc::sync_channel(1);
+        let life = Life { create, stop, poll, asked: Mutex::default(), held: Mutex::default(), over };
+        let life = Box::leak(Box::new(life));
+        Self { limits: LIMITS, queue: Arc::default(), life, over: is_over }
+    }
+
+    /// Has a loader thread go on. Its loop has no end; it goes with the process.
+    fn spawn(&self, epoch: u64) {
+        let (queue, limits) = (Arc::clone(&self.queue), self.limits);
+        let worker = Worker { epoch, queue, images: Arc::default(), limits };
+        std::thread::Builder::new().name(format!("loader-{epoch}")).spawn(move || worker.run()).unwrap();
+    }
+
+    fn create(&self) -> Receiver<Result<Instance, CreateError>> {
+        let json = std::ptr::from_ref(self.life).expose_provenance().to_string();
+        let config = InstanceConfig { key: EntryKey::new("a", "b").unwrap(), json, mark: MARK };
+        let (reply, made) = mpsc::sync_channel(1);
+        let reply: Reply<_> = Box::new(move |result| reply.send(result).unwrap());
+        self.queue.push(Command::Create { image: Arc::new(Image::of(table())), config, reply });
+        made
+    }
+
+    /// Waits until it was destroyed. Returns by whom, and what it was asked.
+    fn over(&self) -> (String, String) {
+        let by = self.over.recv_timeout(DEADLINE).unwrap();
+        (by, self.asked())
+    }
+
+    fn asked(&self) -> String {
+        self.life.asked.lock().unwrap().join(" ")
+    }
+
+    /// Gives up what is called `at` while it is under way, and only then has it return. Returns what was said of it.
+    fn outlast(&self, at: &'static str, begin: impl FnOnce()) -> Hang {
+        let (entered, is_entered) = mpsc::sync_channel(1);
+        let (release, released) = mpsc::sync_channel(1);
+        *self.life.held.lock().unwrap() = Some(Hold { at, entered, released });
+        begin();
+        is_entered.recv_timeout(DEADLINE).unwrap();
+        let (epoch, running) = self.queue.take_over(|_| Duration::ZERO).unwrap();
+        let hang = give_up(&self.queue, running);
+        self.spawn(epoch);
+        release.send(()).unwrap();
+        hang
+    }
+}
+
 /// What a module is asked that answers so.
 fn asked(create: Rc, poll: Rc, stop: Rc) -> String {
-    let (over, is_over) = mpsc::sync_channel(1);
-    let instance: &'static Life =
-        Box::leak(Box::new(Life { create, stop, poll, asked: Mutex::default(), over }));
-    let queue = Arc::<Queue>::default();
-    let worker = Worker { epoch: 0, queue: Arc::clone(&queue), images: Arc::default() };
-    // Its loop has no end; it goes with the process.
-    std::thread::spawn(move || worker.run());
-    let json = std::ptr::from_ref(instance).expose_provenance().to_string();
-    let config = InstanceConfig { key: EntryKey::new("a", "b").unwrap(), json, mark: Mark::default() };
-    let (reply, made) = mpsc::sync_channel(1);
-    let reply: Reply<_> = Box::new(move |result| reply.send(result).unwrap());
-    queue.push(Command::Create { image: Arc::new(Image::of(table())), config, reply });
-    let made: Result<Instance, CreateError> = made.recv_timeout(DEADLINE).unwrap();
+    let case = Case::new(create, poll, stop);
+    case.spawn(0);
+    let made = case.create().recv_timeout(DEADLINE).unwrap();
     let failed_at_once = made.is_err() && create != PENDING;
     // Retires it.
     drop(made);
-    if !failed_at_once {
-        is_over.recv_timeout(DEADLINE).unwrap();
-    }
-    instance.asked.lock().unwrap().join(" ")
+    if failed_at_once { case.asked() } else { case.over().1 }
 }
 
 #[test]
@@ -119,4 +181,84 @@ fn what_create_refused_at_once_is_left_alone_and_what_failed_later_is_only_destr
         assert_eq!(asked(rc, READY, READY), "create", "{rc}");
         assert_eq!(asked(PENDING, rc, READY), "create poll destroy", "{rc}");
     }
+}
+
+#[test]
+fn a_start_that_stays_pending_is_given_up_and_destroyed() {
+    let mut case = Case::new(PENDING, PENDING, READY);
+    case.limits.start = Duration::ZERO;
+    case.spawn(0);
+    let made = case.create().recv_timeout(DEADLINE).unwrap();
+    assert_eq!(made.unwrap_err(), CreateError::Timeout(Duration::ZERO));
+    assert_eq!(case.over().1, "create destroy");
+}
+
+#[test]
+fn a_stop_that_stays_pending_ends_in_destroy() {
+    let mut case = Case::new(READY, READY, PENDING);
+    case.limits.stop = Duration::ZERO;
+    case.spawn(0);
+    drop(case.create().recv_timeout(DEADLINE).unwrap());
+    assert_eq!(case.over().1, "create stop destroy");
+}
+
+fn hang(hook: Hook) -> Hang {
+    Hang::Module { mark: MARK, overdue: Overdue { hook, limit: LIMITS.call } }
+}
+
+/// By whom an instance is destroyed whose create, or the poll after it, was given up before it returned, and what it was asked.
+fn start_outlasted(at: &'static str, create: Rc, poll: Rc) -> (String, String) {
+    let (case, hook) =
+        (Case::new(create, poll, READY), if at == "poll" { Hook::PollInstance } else { Hook::Create });
+    case.spawn(0);
+    let (say, said) = mpsc::sync_channel(1);
+    let hung = case.outlast(at, || say.send(case.create()).unwrap());
+    assert_eq!(hung, hang(hook));
+    let made = said.recv().unwrap().recv_timeout(DEADLINE).unwrap();
+    assert_eq!(made.unwrap_err(), CreateError::Overdue(Overdue { hook, limit: LIMITS.call }));
+    case.over()
+}
+
+#[test]
+fn a_start_that_returns_after_it_was_given_up_is_ended_by_the_thread_that_took_over() {
+    let by_the_next = |asked: &str| ("loader-1".to_owned(), asked.to_owned());
+    assert_eq!(start_outlasted("create", READY, READY), by_the_next("create stop destroy"));
+    assert_eq!(start_outlasted("create", PENDING, READY), by_the_next("create destroy"));
+    assert_eq!(start_outlasted("poll", PENDING, READY), by_the_next("create poll stop destroy"));
+    assert_eq!(start_outlasted("poll", PENDING, PENDING), by_the_next("create poll destroy"));
+    assert_eq!(start_outlasted("poll", PENDING, PANIC), by_the_next("create poll destroy"));
+}
+
+/// The same of one whose stop, or the poll after it, was given up.
+fn stop_outlasted(at: &'static str, stop: Rc, poll: Rc) -> (String, String) {
+    let case = Case::new(READY, poll, stop);
+    case.spawn(0);
+    let made = case.create().recv_timeout(DEADLINE).unwrap();
+    let hung = case.outlast(at, || drop(made));
+    assert_eq!(hung, hang(if at == "poll" { Hook::PollInstance } else { Hook::Stop }));
+    assert_eq!(case.queue.leaving(), 0, "nobody waits for what was given up");
+    case.over()
+}
+
+#[test]
+fn a_stop_that_returns_after_it_was_given_up_ends_in_destroy_by_the_thread_that_took_over() {
+    let by_the_next = |asked: &str| ("loader-1".to_owned(), asked.to_owned());
+    assert_eq!(stop_outlasted("stop", READY, READY), by_the_next("create stop destroy"));
+    assert_eq!(stop_outlasted("stop", PENDING, READY), by_the_next("create stop destroy"));
+    assert_eq!(stop_outlasted("stop", PANIC, READY), by_the_next("create stop destroy"));
+    assert_eq!(stop_outlasted("poll", PENDING, READY), by_the_next("create stop poll destroy"));
+    assert_eq!(stop_outlasted("poll", PENDING, PENDING), by_the_next("create stop poll destroy"));
+}
+
+#[test]
+fn a_destroy_that_is_given_up_is_named_and_others_go_on() {
+    let case = Case::new(READY, READY, READY);
+    case.spawn(0);
+    let made = case.create().recv_timeout(DEADLINE).unwrap();
+    assert_eq!(case.outlast("destroy", || drop(made)), hang(Hook::Destroy));
+    assert_eq!(case.queue.leaving(), 0);
+    assert_eq!(case.over(), ("loader-0".to_owned(), "create stop destroy".to_owned()));
+    // The next thread has nothing of it left to do, and serves.
+    drop(case.create().recv_timeout(DEADLINE).unwrap());
+    assert_eq!(case.over().0, "loader-1");
 }

@@ -1,6 +1,6 @@
 //! What rows and instances are called.
 //!
-//! Owns the rows of names. A row is named once, before anything points to it; its instances are the last few that were prepared.
+//! Owns the rows of names. A row is named once, before anything points to it; its instances are the last few that were prepared, the newest first.
 
 use std::sync::atomic::Ordering;
 
@@ -62,25 +62,40 @@ impl EngineMemory {
         }
         let pair = |index: usize| NAMES + row * ROW + INSTANCES + index * 2;
         let known = |index: &usize| self.words[pair(*index)].load(Ordering::Relaxed) == fingerprint;
-        let at = (0..MAX_INSTANCES).find(known).unwrap_or_else(|| {
-            for index in (1..MAX_INSTANCES).rev() {
-                for word in [0, 1] {
-                    let newer = self.words[pair(index - 1) + word].load(Ordering::Relaxed);
-                    self.words[pair(index) + word].store(newer, Ordering::Relaxed);
-                }
+        // One that was known is the newest again.
+        let last = (0..MAX_INSTANCES).find(known).unwrap_or(MAX_INSTANCES - 1);
+        for index in (1..=last).rev() {
+            for word in [0, 1] {
+                let newer = self.words[pair(index - 1) + word].load(Ordering::Relaxed);
+                self.words[pair(index) + word].store(newer, Ordering::Relaxed);
             }
-            0
-        });
-        self.words[pair(at)].store(fingerprint, Ordering::Relaxed);
-        self.words[pair(at) + 1].store(digest, Ordering::Release);
+        }
+        self.words[pair(0)].store(fingerprint, Ordering::Relaxed);
+        self.words[pair(0) + 1].store(digest, Ordering::Release);
     }
 
     /// The first twelve hex digits of the digest of an instance's build; empty if nobody said.
     pub(super) fn instance_digest(&self, row: usize, fingerprint: u64) -> String {
+        let found = self.instances(row).find(|(instance, _)| *instance == fingerprint);
+        found.map_or_else(String::new, |(_, digest)| format!("{digest:016x}")[..12].to_owned())
+    }
+
+    /// Whether no other module has a build that this instance is of, and this one no newer instance of it.
+    pub(super) fn has_its_build_alone(&self, row: usize, fingerprint: u64) -> bool {
+        let own = self.instances(row).find(|(instance, _)| *instance == fingerprint);
+        let Some((_, own)) = own else { return false };
+        let newest = |row: usize| self.instances(row).find(|(_, digest)| *digest == own);
+        (1..self.rows()).all(|at| match newest(at) {
+            None => true,
+            Some((instance, _)) => (at, instance) == (row, fingerprint),
+        })
+    }
+
+    /// The instances of a row, by fingerprint, and the digests of their builds.
+    fn instances(&self, row: usize) -> impl Iterator<Item = (u64, u64)> {
         let at = NAMES + row.min(MAX_MODULES - 1) * ROW + INSTANCES;
-        let pairs = (0..MAX_INSTANCES).map(|index| at + index * 2);
-        let found = pairs.into_iter().find(|&at| self.words[at].load(Ordering::Acquire) == fingerprint);
-        let digest = found.map_or(0, |at| self.words[at + 1].load(Ordering::Acquire));
-        if digest == 0 { String::new() } else { format!("{digest:016x}")[..12].to_owned() }
+        let pairs = (0..MAX_INSTANCES).map(move |index| at + index * 2);
+        let read = |at: usize| self.words[at].load(Ordering::Acquire);
+        pairs.map(move |at| (read(at), read(at + 1))).filter(|&(_, digest)| digest != 0)
     }
 }

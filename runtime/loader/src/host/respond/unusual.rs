@@ -7,7 +7,7 @@ use hotbay_abi as abi;
 use hotbay_abi::{Handle, Rc};
 use http::{HeaderMap, StatusCode, header};
 
-use super::{Head, submit};
+use super::{Head, submit, submit_and};
 use crate::Stream;
 use crate::answer::{Answer, AnswerBody};
 use crate::handle::{self, State};
@@ -100,13 +100,10 @@ fn upgrade(call: Handle, asked: Asked, mut head: Head, first: Bytes) -> Rc {
         // HTTP/2 has no such status (RFC 8441, 5).
         head.status = StatusCode::OK;
     }
-    // Nothing that comes before the upgrade is read any more.
-    let forsaken = handle::with_call(call, |state| {
-        state.input.get_or_insert_with(|| Box::new(Input::awaited())).forsake()
-    });
-    drop(forsaken);
     let body = AnswerBody::Stream(Box::new(Stream::new(Outgoing::new(first, None, true))));
-    submit(call, Answer { status: head.status, headers: head.headers, body })
+    let answer = Answer { status: head.status, headers: head.headers, body };
+    // Nothing that comes before the upgrade is read any more.
+    submit_and(call, answer, |state| state.input.get_or_insert_with(|| Box::new(Input::awaited())).forsake())
 }
 
 /// Of an answer whose body is left out, the length that it would have stays.

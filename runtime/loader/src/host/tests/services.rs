@@ -403,8 +403,9 @@ fn a_series_that_would_spoil_the_page_is_refused() {
         (a, abi::METRIC_COUNTER, "hotbay_requests_total", &[], &[], abi::ERR),
         (a, abi::METRIC_COUNTER, "fine", &[("module", "x")], &[], abi::ERR),
         (a, abi::METRIC_COUNTER, "not fine", &[], &[], abi::ERR),
-        (a, 7, "fine", &[], &[], abi::ERR),
+        (a, 7, "fine", &[], &[], abi::UNSUPPORTED),
         (a, abi::METRIC_COUNTER, "fine", &[("l", &"x".repeat(300))], &[], abi::LIMIT),
+        (a, abi::METRIC_HISTOGRAM, "fine", &[], &[1.0; 2000], abi::LIMIT),
         (0, abi::METRIC_COUNTER, "fine", &[], &[], abi::GONE),
     ] {
         assert_eq!(series(any, kind, family, labels, buckets), Err(expected), "{family}");

@@ -1,6 +1,6 @@
 //! What is said of an instance whose `stop` fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hotbay_abi::{Config, Request};
@@ -39,7 +39,8 @@ fn logged(instances: Vec<Raw>, count: usize) -> Vec<Value> {
     let (lines, queue) = (Lines::default(), Arc::<Queue>::default());
     let writer = lines.clone();
     instances.into_iter().for_each(|raw| queue.retire(raw));
-    let worker = Worker { epoch: 0, queue, images: Arc::new(Mutex::default()) };
+    let (images, limits) = (Arc::default(), crate::hooks::LIMITS);
+    let worker = Worker { epoch: 0, queue, images, limits };
     // Its loop has no end; it goes with the process.
     std::thread::spawn(move || {
         tracing::subscriber::with_default(hotbay_logs::json_lines(move || writer.clone()), || worker.run());
