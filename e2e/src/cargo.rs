@@ -6,6 +6,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Where the cargo that runs a test builds, and what.
+pub const SETTINGS: [&str; 3] = ["CARGO_BUILD_BUILD_DIR", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR"];
+
+/// Takes [`SETTINGS`] from a command that builds a project of the test's own: it has nothing to do with them, and would leave its build in the cache.
+pub fn on_its_own(command: &mut Command) {
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
+}
+
 /// Runs `cargo build` in the workspace, with what `configure` adds.
 ///
 /// # Panics

@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::cargo::workspace;
+use crate::cargo::{on_its_own, workspace};
 use crate::laptop::free_address;
 use crate::wait::wait_for;
 
@@ -213,7 +213,7 @@ impl Reader {
         command.env("HOTBAY_ADMIN_LISTEN", free_address().to_string());
         command.env("XDG_CACHE_HOME", self.home.path().join("cache"));
         // Of the test's own build; a reader has none of it.
-        command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+        on_its_own(command.as_std_mut());
         command
     }
 }

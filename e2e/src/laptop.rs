@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::cargo::on_its_own;
 use crate::http::{Answer, get};
 use crate::wait::{DEADLINE, wait_for};
 
@@ -111,6 +112,7 @@ impl Laptop {
         ] {
             command.env_remove(name);
         }
+        on_its_own(command.as_std_mut());
         configure(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("hotbay can be started");

@@ -18,5 +18,6 @@ pub mod http;
 pub mod laptop;
 pub mod load;
 pub mod modules;
+pub mod postgres;
 pub mod shipped;
 pub mod wait;

@@ -45,6 +45,21 @@ pub fn guestbook() -> PathBuf {
     build(&Variant { example: "guestbook", features: "", text: "" })
 }
 
+/// `streams`, whose bodies come and go in pieces.
+pub fn streams() -> PathBuf {
+    build(&Variant { example: "streams", features: "", text: "" })
+}
+
+/// `turnstile`, a hand-written service.
+pub fn turnstile() -> PathBuf {
+    build(&Variant { example: "turnstile", features: "", text: "" })
+}
+
+/// `bookmarks`, an axum application that needs a database.
+pub fn bookmarks() -> PathBuf {
+    build(&Variant { example: "bookmarks", features: "", text: "" })
+}
+
 /// `faulty`, which fails as its config says.
 pub fn faulty() -> PathBuf {
     build(&Variant { example: "faulty", features: "", text: "" })

@@ -15,7 +15,7 @@ use hotbay_abi::{
 use crate::body::{Kind, Source};
 use crate::outgoing::{First, Outgoing};
 use crate::upgrade::{Running, Upgraded};
-use crate::{Response, host};
+use crate::{BodyError, Response, host};
 
 /// Up to here the host's copy is cheaper than a boxed owner and its release.
 const COPY_MAX: usize = 4096;
@@ -104,7 +104,7 @@ impl Head {
         match first {
             First::Failed(error) => {
                 host::fail(self.call, &format!("the answer's body failed before it began: {error}"));
-                Err(ERR)
+                Err(BodyError::code(&*error))
             }
             First::Whole(bytes) => Err(self.respond_bytes(0, bytes)),
             First::Part(bytes, outgoing) => match self.respond_bytes(RESP_STREAM, bytes) {

@@ -11,8 +11,8 @@ use crate::{BodyError, IntoResponse, Rejection, Response, log};
 
 /// Whatever went wrong, for handlers that use `?`: every error becomes one.
 ///
-/// The client gets a 500 without details; the error and its sources go to the log. An error that is a [`Rejection`] is answered as such, and so is a body
-/// that is [too large](BodyError::TooLarge).
+/// The client gets a 500 without details; the error and its sources go to the log. An error that is a [`Rejection`] is answered as such, and so is one that
+/// has a [`BodyError`] among its sources: what a client sends is no failure of the module.
 ///
 /// ```
 /// use hotbay_sdk::{Result, handler, test};
@@ -81,7 +81,7 @@ impl IntoResponse for Error {
             Ok(rejection) => return rejection.into_response(),
             Err(error) => error,
         };
-        if let Some(error) = error.downcast_ref::<BodyError>() {
+        if let Some(error) = BodyError::among(&*error) {
             return error.into_response();
         }
         let (file, line, error) = (place.file(), place.line(), Self { error, place });
@@ -99,6 +99,10 @@ mod tests {
     #[error("the outer one")]
     struct Outer(#[source] std::num::ParseIntError);
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the order")]
+    struct Reading(#[source] BodyError);
+
     fn answer(error: impl Into<Error>) -> (u16, String) {
         let response = error.into().into_response();
         (response.status_code(), String::from_utf8_lossy(response.body()).into_owned())
@@ -107,7 +111,8 @@ mod tests {
     #[test]
     fn what_is_the_clients_is_told_and_what_is_not_is_not() {
         assert_eq!(answer(Rejection::new(404, "no such thing")), (404, "no such thing\n".to_owned()));
-        assert_eq!(answer(BodyError::TooLarge).0, 413);
+        assert_eq!((answer(BodyError::TooLarge).0, answer(BodyError::Gone).0), (413, 400));
+        assert_eq!(answer(std::io::Error::other(Reading(BodyError::Gone))).0, 400, "however deep");
         let secret = Error::new("the password is hunter2");
         assert_eq!(answer(secret), (500, "internal server error\n".to_owned()));
     }

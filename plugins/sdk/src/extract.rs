@@ -38,8 +38,8 @@
 //! | [`Option<X>`](FromRequest::optional) | `None` where X is absent | as X, if X is there and wrong |
 //! | `Result<X, Rejection>` | why there is no X, for the handler to answer | |
 //!
-//! A body that is larger than the module's limit is answered with 413 before the handler is called. Several arguments may look at the same
-//! whole body, to check its signature and to parse it.
+//! A body that is larger than the module's limit is answered with 413 before the handler is called, and one that is malformed or
+//! breaks off with 400. Several arguments may look at the same whole body, to check its signature and to parse it.
 //!
 //! Owns which argument means what. Must not answer: a [`Rejection`](crate::Rejection) says what is wrong, and the call's glue hands it over.
 

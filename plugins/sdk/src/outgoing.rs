@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hotbay_abi::{EOF, ERR, Handle, PENDING, READY, Rc};
+use hotbay_abi::{EOF, Handle, PENDING, READY, Rc};
 
 use crate::body::{Frame, Source, StreamError};
-use crate::{Trailers, answer, host};
+use crate::{BodyError, Trailers, answer, host};
 
 /// So many pieces are sent before other calls of the thread get their turn.
 const PIECES_A_TURN: usize = 64;
@@ -92,8 +92,8 @@ fn over(rc: Rc) -> Rc {
     rc.min(READY)
 }
 
-/// The words say why; a code below 0 has the host cut what had begun.
+/// The words say why, and the code whether it is the client's doing; one below 0 has the host cut what had begun.
 fn cut(call: Handle, error: &StreamError) -> Rc {
     host::fail(call, &format!("the answer's body failed in mid-stream: {error}"));
-    ERR
+    BodyError::code(&**error)
 }

@@ -84,8 +84,8 @@ impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::TooLarge => Self::new(413, "the request's body is too large"),
-            // Nobody is there to read it.
-            BodyError::Gone => Self::bad_request("the request's body ended early"),
+            // Mostly nobody is there to read it, but who has sent a malformed body waits to hear.
+            BodyError::Gone => Self::bad_request("the request's body is malformed or ended early"),
         }
     }
 }

@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
         self.whole
     }
 
-    /// 10, 11 or 20.
+    /// 10, 11 or 20; what is above 20 is taken for 20.
     #[cfg(feature = "tower")]
     pub(crate) fn http(&self) -> u16 {
         self.raw.http

@@ -2,13 +2,15 @@
 //!
 //! Owns how a reader waits and when it lets others go first. Must not hold a request's views: it may outlive the call, and then says so.
 
+use std::error::Error as StdError;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use hotbay_abi::{EOF, LIMIT, PENDING};
+use hotbay_abi::{EOF, ERR, GONE, LIMIT, PENDING, Rc};
 
 use crate::link::{Link, Side};
 use crate::{Piece, Request, Trailers, host};
@@ -43,9 +45,37 @@ pub enum BodyError {
     /// More than the HandlerModule's `limits.maxRequestBodySize`; answer 413.
     #[error("the request's body is larger than limits.maxRequestBodySize allows")]
     TooLarge,
-    /// The client left, or the call is over.
-    #[error("the request's body ended early: the client left, or the call is over")]
+    /// It is malformed, the client left, or the call is over; answer 400.
+    #[error("the request's body ended early: it is malformed, the client left, or the call is over")]
     Gone,
+}
+
+impl BodyError {
+    /// The one that an error comes from, however deep.
+    pub(crate) fn among(error: &(dyn StdError + 'static)) -> Option<Self> {
+        chain(error).find_map(|error| error.downcast_ref().copied())
+    }
+
+    /// What a call ends with that `error` keeps from answering. The host knows from the code whether its client's body is behind it, and looks whether that is so.
+    pub(crate) fn code(error: &(dyn StdError + 'static)) -> Rc {
+        match Self::among(error) {
+            Some(Self::TooLarge) => LIMIT,
+            Some(Self::Gone) => GONE,
+            // In the words of others, see `body::http_body`.
+            #[cfg(feature = "http")]
+            None if chain(error).any(|error| error.is::<http_body_util::LengthLimitError>()) => LIMIT,
+            None => ERR,
+        }
+    }
+}
+
+/// An error and its sources.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        // It passes over the error that it holds.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        held.map(|held| held as &(dyn StdError + 'static)).or_else(|| error.source())
+    })
 }
 
 impl RequestBody {
@@ -155,5 +185,31 @@ impl Stream for RequestBody {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_piece(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the order")]
+    struct Reading(#[source] io::Error);
+
+    #[test]
+    fn the_code_of_an_error_tells_a_clients_body_from_a_failure() {
+        let behind = |error: BodyError| BodyError::code(&Reading(io::Error::other(error)));
+        assert_eq!((behind(BodyError::Gone), behind(BodyError::TooLarge)), (GONE, LIMIT));
+        assert_eq!(BodyError::code(&BodyError::Gone), GONE);
+        assert_eq!(BodyError::code(&Reading(io::ErrorKind::NotFound.into())), ERR);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn what_the_http_crates_call_too_large_is_so() {
+        let mut body = http_body_util::Limited::new(RequestBody::whole("two"), 1);
+        let read = std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx));
+        let error = crate::test::block_on(read).unwrap().unwrap_err();
+        assert_eq!(BodyError::code(&*error), LIMIT);
     }
 }

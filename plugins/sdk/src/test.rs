@@ -41,7 +41,7 @@ pub struct TestRequest {
     body: Vec<u8>,
     shared: Shared,
     /// The host's kind of view over the rest. What it points to is on the heap, and stays where it is when this moves.
-    raw: hotbay_abi::Request,
+    pub(crate) raw: hotbay_abi::Request,
 }
 
 /// Pairs of bytes, and the host's kind of view over them.

@@ -25,7 +25,8 @@
 //! where the method is CONNECT (route it with `any`) and hyper's `Protocol` is there, too. Without it, or outside of a service, there is
 //! [`Upgrade`](crate::Upgrade).
 //!
-//! An answer that fails, be it the service's error or its body's, is a 500 before the head was sent, and afterwards cuts the connection.
+//! An answer that fails, be it the service's error or its body's, is a 500 before the head was sent, and afterwards cuts the connection. If a request's body that
+//! is malformed, breaks off or is too large is behind it, that is the client's failure: 400 or 413, and no warning in the log.
 //!
 //! Owns the way from `service!` to a handler. Must not know axum, but for the one type that its own extractor wants.
 

@@ -44,6 +44,7 @@ fn complaints() -> BTreeMap<String, String> {
         .arg(folder.join("target"))
         .current_dir(&folder)
         .env_remove("CARGO_TARGET_DIR")
+        .env_remove("CARGO_BUILD_BUILD_DIR")
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -42,12 +42,16 @@ pub enum Mode {
     HandlerAbort,
     /// The handler reads where nothing is.
     HandlerSegv,
+    /// A thread that the handler makes aborts the process.
+    ThreadAbort,
     /// The handler ends the process as if all were well.
     HandlerExit,
     /// The handler never returns.
     HandlerHang,
     /// The handler returns and never answers.
     HandlerPending,
+    /// The same, and what it holds panics when the call is dropped.
+    HandlerDropPanic,
     /// The handler answers after so many milliseconds, and holds no thread of the engine meanwhile.
     HandlerSlow(u64),
     /// The handler sleeps so many milliseconds, and holds its thread meanwhile.
@@ -105,9 +109,18 @@ impl Mode {
             Self::HandlerPanic => panic!("the config asked the handler to panic"),
             Self::HandlerAbort => std::process::abort(),
             Self::HandlerSegv => read_nothing(),
+            Self::ThreadAbort => match thread::spawn(|| std::process::abort()).join() {
+                Ok(never) => never,
+                Err(_) => panic!("an abort is no panic"),
+            },
             Self::HandlerExit => std::process::exit(EXIT_STATUS),
             Self::HandlerHang => match hang() {},
             Self::HandlerPending => future::pending().await,
+            Self::HandlerDropPanic => {
+                let _held = PanicsInDrop;
+                hotbay_sdk::log::info("the call begins to wait");
+                future::pending().await
+            }
             Self::HandlerSlow(millis) => slow::wait(Duration::from_millis(millis)).await,
             Self::HandlerSleep(millis) => thread::sleep(Duration::from_millis(millis)),
             Self::HandlerBurn(millis) => slow::burn(Duration::from_millis(millis)),
@@ -137,9 +150,11 @@ impl TryFrom<String> for Mode {
             "handler-panic" => Self::HandlerPanic,
             "handler-abort" => Self::HandlerAbort,
             "handler-segv" => Self::HandlerSegv,
+            "thread-abort" => Self::ThreadAbort,
             "handler-exit" => Self::HandlerExit,
             "handler-hang" => Self::HandlerHang,
             "handler-pending" => Self::HandlerPending,
+            "handler-drop-panic" => Self::HandlerDropPanic,
             "answer-500" => Self::Answer500,
             "answer-illegal" => Self::AnswerIllegal,
             other => {
@@ -158,6 +173,15 @@ fn timed(text: &str) -> Option<Mode> {
         "handler-sleep" => Some(Mode::HandlerSleep(millis)),
         "handler-burn" => Some(Mode::HandlerBurn(millis)),
         _ => None,
+    }
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    #[allow(clippy::panic, reason = "that is what was asked for")]
+    fn drop(&mut self) {
+        panic!("the config asked the call's state to panic");
     }
 }
 
@@ -197,7 +221,7 @@ mod tests {
         let schema = include_str!("../config.schema.json");
         let list = schema.split_once("\"enum\": [").unwrap().1.split_once(']').unwrap().0;
         let modes: Vec<_> = list.split(',').map(|word| mode(word.trim().trim_matches('"'))).collect();
-        assert_eq!(modes.len(), 18);
+        assert_eq!(modes.len(), 20);
         assert_eq!((modes[0], mode("handler-slow-ms:250")), (Mode::None, Mode::HandlerSlow(250)));
         assert_eq!(mode("handler-sleep-ms:600"), Mode::HandlerSleep(600));
         assert_eq!(mode("handler-burn-ms:30"), Mode::HandlerBurn(30));

@@ -7,7 +7,7 @@
 //! data: 1
 //! …
 //! ```
-//! It shows JSON, path parameters, server-sent events, uploads, downloads, timers, tasks and sockets, each with what tokio and axum have for it.
+//! It shows JSON, path parameters, server-sent events, uploads, downloads, trailers, timers, tasks, sockets and files, each with what tokio and axum have for it.
 
 use std::net::SocketAddr;
 

@@ -7,12 +7,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{DefaultBodyLimit, Query, Request};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 pub(crate) fn routes() -> Router {
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Router {
         .route("/download", get(download))
         .route("/ws", any(websocket))
         .layer(DefaultBodyLimit::disable())
+        .route("/trailers", post(trailers))
 }
 
 #[derive(Deserialize)]
@@ -69,6 +71,21 @@ async fn download(Query(Download { mib }): Query<Download>) -> Body {
     static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
     let pieces = stream::iter(0..mib * 16).map(|_| Ok::<_, Infallible>(Bytes::from_static(&PIECE)));
     Body::from_stream(pieces)
+}
+
+/// The same bytes, and after them how many they were, and the `x-sum` that came after them.
+async fn trailers(request: Request) -> Result<Response, StatusCode> {
+    let body = request.into_body().collect().await.map_err(|_| StatusCode::BAD_REQUEST)?;
+    let sum = body.trailers().and_then(|trailers| trailers.get("x-sum")).cloned();
+    let bytes = body.to_bytes();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-length", bytes.len().into());
+    trailers.insert("x-sum", sum.unwrap_or(HeaderValue::from_static("none")));
+    // By HTTP/1.1, trailers follow a body of which no length is told, and have been announced.
+    let body = Body::from_stream(stream::iter([Ok::<_, Infallible>(bytes)]));
+    let body = body.with_trailers(async { Some(Ok(trailers)) });
+    let announced = [(header::TRAILER, "x-length, x-sum")];
+    Ok((announced, Body::new(body)).into_response())
 }
 
 /// Every message comes back.

@@ -1,6 +1,7 @@
-//! What tokio does for an application: timers, tasks, threads for what blocks, sockets.
+//! What tokio does for an application: timers, tasks, threads for what blocks, sockets, files.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,6 +19,7 @@ pub(crate) fn routes() -> Router {
         .route("/spawn/{number}", get(spawn))
         .route("/blocking/{number}", get(blocking))
         .route("/tcp", get(tcp))
+        .route("/file", get(file))
 }
 
 async fn sleep(Path(millis): Path<u64>) -> &'static str {
@@ -57,6 +59,23 @@ async fn tcp(Query(Tcp { address, words }): Query<Tcp>) -> Result<Vec<u8>, Faile
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).await?;
     Ok(answer)
+}
+
+#[derive(Deserialize)]
+struct Note {
+    /// Where it is written.
+    folder: PathBuf,
+    /// What it says.
+    words: String,
+}
+
+/// Writes a note, and answers with what a second look finds in it.
+async fn file(Query(Note { folder, words }): Query<Note>) -> Result<String, Failed> {
+    let note = folder.join("note.txt");
+    let mut file = tokio::fs::File::create(&note).await?;
+    file.write_all(words.as_bytes()).await?;
+    file.sync_all().await?;
+    Ok(tokio::fs::read_to_string(&note).await?)
 }
 
 /// A failure that the client is told.

@@ -1,10 +1,11 @@
 //! Bodies in the words of the crates `http` and `http-body`.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::SizeHint;
+use http_body_util::{Full, Limited};
 
 use super::{Body, Frame, Kind, Source, StreamError};
 use crate::{BodyError, RequestBody, Trailers};
@@ -72,14 +73,16 @@ impl From<Trailers> for http::HeaderMap {
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = BodyError;
+    /// [`BodyError::Gone`], or `http_body_util::LengthLimitError` for a body that is too large.
+    type Error = StreamError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, StreamError>>> {
         if let Some(piece) = ready!(self.poll_piece(cx)) {
-            return Poll::Ready(Some(piece.map(|piece| http_body::Frame::data(piece.into()))));
+            let frame = piece.map(|piece| http_body::Frame::data(piece.into()));
+            return Poll::Ready(Some(frame.map_err(in_the_words_of_others)));
         }
         let trailers = self.take_trailers();
         Poll::Ready(trailers.map(|trailers| Ok(http_body::Frame::trailers(trailers.into()))))
@@ -92,6 +95,21 @@ impl http_body::Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         self.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
+}
+
+/// axum and others answer 413 to what `http_body_util` calls too large, and 400 to any other error.
+#[cold]
+fn in_the_words_of_others(error: BodyError) -> StreamError {
+    if error == BodyError::TooLarge {
+        // It can only be had of a body that is: one byte, where none is allowed.
+        let mut body = Limited::new(Full::new(Bytes::from_static(b"-")), 0);
+        let polled =
+            http_body::Body::poll_frame(Pin::new(&mut body), &mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(Some(Err(too_large))) = polled {
+            return too_large;
+        }
+    }
+    Box::new(error)
 }
 
 impl http_body::Body for Body {
@@ -123,5 +141,46 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         self.bytes().map_or_else(SizeHint::default, |bytes| SizeHint::with_exact(bytes.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::FromRequest as _;
+    use axum::response::IntoResponse as _;
+    use http_body::Body as _;
+
+    use super::*;
+
+    /// What axum answers when a body ends so.
+    fn answered(error: BodyError) -> u16 {
+        let stream = axum::body::Body::new(Body::stream(Failing(Some(in_the_words_of_others(error)))));
+        let request = http::Request::new(stream);
+        let bytes = crate::test::block_on(Bytes::from_request(request, &()));
+        bytes.map_or_else(|refused| refused.into_response().status().as_u16(), |_| 200)
+    }
+
+    struct Failing(Option<StreamError>);
+
+    impl futures_core::Stream for Failing {
+        type Item = Result<Bytes, StreamError>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.0.take().map(Err))
+        }
+    }
+
+    #[test]
+    fn axum_knows_what_is_too_large_from_what_broke_off() {
+        assert_eq!((answered(BodyError::TooLarge), answered(BodyError::Gone)), (413, 400));
+    }
+
+    #[test]
+    fn a_body_that_is_there_is_one_frame() {
+        let mut body = RequestBody::whole("hi");
+        assert!(!body.is_end_stream());
+        let frame = crate::test::block_on(std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)));
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "hi");
+        assert!(body.is_end_stream());
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn build(request: &Request<'_>, options: Options, built: &mut http::R
     *built.uri_mut() = uri;
     *built.headers_mut() = headers;
     *built.version_mut() = match request.http() {
-        20 => Version::HTTP_2,
+        20.. => Version::HTTP_2,
         10 => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
@@ -72,7 +72,7 @@ fn pairs<'r>(request: &Request<'r>) -> impl Iterator<Item = (&'r [u8], &'r [u8])
 /// What comes before the path, which for most requests is nothing, and the path. HTTP/2 has its authority nowhere else.
 fn target<'r>(request: &Request<'r>, options: Options) -> ([&'r str; 3], &'r str) {
     let path = below(request.path(), options.at);
-    let absolute = if request.http() == 20 { request.authority() } else { None };
+    let absolute = if request.http() >= 20 { request.authority() } else { None };
     let (scheme, authority) = absolute.map_or(("", ""), |authority| ("http://", authority));
     let slash = if path.starts_with('/') { "" } else { "/" };
     ([scheme, authority, slash], path)
@@ -121,6 +121,21 @@ mod tests {
             ("/shopping".into(), "/other".into())
         );
         assert_eq!(uri("/a%2Fb?", ""), "/a%2Fb?");
+    }
+
+    #[test]
+    fn a_version_that_nobody_knows_yet_is_taken_for_http_2() {
+        let asked = |http| {
+            let mut request = test::get("/a").authority("example.com");
+            request.raw.http = http;
+            let built = built(&request, "");
+            (built.version(), built.uri().to_string())
+        };
+        assert_eq!(asked(10), (Version::HTTP_10, "/a".to_owned()));
+        assert_eq!(asked(11), (Version::HTTP_11, "/a".to_owned()));
+        for http in [20, 21, 30] {
+            assert_eq!(asked(http), (Version::HTTP_2, "http://example.com/a".to_owned()), "{http}");
+        }
     }
 
     #[test]

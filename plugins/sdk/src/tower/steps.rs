@@ -18,7 +18,7 @@ use crate::body::http_body::FromHttp;
 use crate::call::{Stepping, Steps};
 use crate::outgoing::Outgoing;
 use crate::upgrade::Running;
-use crate::{Request, RequestBody, Trailers, host};
+use crate::{BodyError, Request, RequestBody, Trailers, host};
 
 struct ServiceCall<S: Service<http::Request<RequestBody>>, B> {
     stage: Stage<S, S::Future, B>,
@@ -44,7 +44,7 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let mut offer = Offered::default();
+    let mut offer: Offered = Default::default();
     let mut request = http::Request::new(RequestBody::none());
     let built = request::build(asked, served.options, &mut request);
     // Before there is anything to put into it, so that less of that is moved.
@@ -141,7 +141,7 @@ where
     }
 }
 
-fn failed(call: Handle, error: &(dyn Error + Send + Sync)) -> Rc {
+fn failed(call: Handle, error: &(dyn Error + Send + Sync + 'static)) -> Rc {
     host::fail(call, &format!("the service failed: {error}"));
-    ERR
+    BodyError::code(error)
 }
