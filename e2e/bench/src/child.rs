@@ -50,11 +50,16 @@ impl Running {
 
     /// Waits until it says a line that holds `words`, and returns when that was. Lines before are forgotten.
     pub fn says(&self, words: &str, within: Duration) -> anyhow::Result<Instant> {
+        self.line(words, within).map(|(at, _)| at)
+    }
+
+    /// The same, with the line.
+    pub fn line(&self, words: &str, within: Duration) -> anyhow::Result<(Instant, String)> {
         let until = Instant::now() + within;
         let mut last = String::new();
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok((at, line)) if line.contains(words) => return Ok(at),
+                Ok((at, line)) if line.contains(words) => return Ok((at, line)),
                 Ok((_, line)) => last = line,
                 Err(RecvTimeoutError::Timeout) => {
                     bail!("no line with {words:?} in {within:?}; the last was {last:?}")

@@ -17,7 +17,7 @@ mod throughput;
 
 pub use self::copies::millis;
 use crate::report::Section;
-use crate::server::{Hotbay, Shipped, Under, Way, entry};
+use crate::server::{Hotbay, Shipped, Under, Way};
 use crate::{Part, Wanted, wire};
 
 /// Everything that is wanted, in the order of RESULTS.md.
@@ -79,9 +79,7 @@ fn add_profile(section: &mut Section, shipped: &Shipped, way: Way) {
 
 /// What the module answers, which the others are told to answer too.
 fn usual_answer(shipped: &Shipped) -> anyhow::Result<String> {
-    let bytes = shipped.build(0)?;
-    let hello = (entry("hello", "/hello", &bytes)?, bytes);
-    let hotbay = Hotbay::start(shipped, &Under::default(), None, &[hello])?;
+    let hotbay = Hotbay::hello(shipped, Way::Plain, &Under::default(), None)?;
     let body = wire::body(hotbay.server.address, "/hello")?;
     Ok(String::from_utf8(body)?)
 }

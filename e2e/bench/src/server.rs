@@ -186,6 +186,13 @@ impl Under {
 }
 
 impl Hotbay {
+    /// One that serves hello, written this way, at `/hello`.
+    pub fn hello(shipped: &Shipped, way: Way, under: &Under, workers: Option<usize>) -> anyhow::Result<Self> {
+        let bytes = shipped.build_of(way, 0)?;
+        let hello = (entry_of(way, "hello", "/hello", &bytes)?, bytes);
+        Self::start(shipped, under, workers, &[hello])
+    }
+
     /// As in a pod: a keeper with its defaults and an engine with one worker for each CPU, or `workers`, and `modules` in the bay.
     pub fn start(
         shipped: &Shipped,

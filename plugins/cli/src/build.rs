@@ -65,7 +65,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Whether this machine has what it takes.
 fn can_build(project: &Project, target: &Target) -> anyhow::Result<()> {
     match project {
-        Project::Cargo(_) => target.check_cargo(),
+        Project::Cargo(package) => target.check_cargo(package.folder()),
         Project::Make(makefile) => makefile
             .compilers()?
             .into_iter()

@@ -4,6 +4,7 @@
 //! a spec, and a runtime that makes an instance and ends it. Must not load the module into this process.
 
 mod finding;
+mod wanted;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,9 @@ use serde_json::{Value, json};
 
 use crate::push::too_large;
 use crate::run::trial::{Stop, Trial, trial};
-use crate::run::yaml;
 use crate::{module, out};
 use finding::{Finding, Told};
+use wanted::Wanted;
 
 /// Which module.
 #[derive(Debug, clap::Args)]
@@ -35,7 +36,7 @@ pub struct Args {
     /// The module.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// HandlerModules whose routes and config must fit the module.
+    /// HandlerModules whose routes and config must fit the module; those for other modules, by their repository, are passed over.
     #[arg(long = "for", value_name = "YAML")]
     wanted: Option<PathBuf>,
     /// Print JSON, for programs.
@@ -55,18 +56,18 @@ const STOP_REMEDY: &str = "End in `stop` what `create` began: threads, connectio
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { file, wanted, json } = args;
     let bytes = module::bytes(&file)?;
-    let modules = wanted.as_deref().map(modules_in).transpose()?.unwrap_or_default();
+    let modules = wanted.as_deref().map(wanted::read).transpose()?.unwrap_or_default();
     if !json {
         out::line(file.display())?;
     }
     let mut told = Told::new(json);
-    check(&file, &bytes, &modules, &mut told)?;
+    check(&file, &bytes, modules, &mut told)?;
     let holds = told.holds();
     told.end(json!({"file": file, "digest": Digest::of(&bytes), "hotbay": env!("CARGO_PKG_VERSION")}))?;
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn check(file: &Path, bytes: &Bytes, modules: &[HandlerModule], told: &mut Told) -> anyhow::Result<()> {
+fn check(file: &Path, bytes: &Bytes, modules: Vec<HandlerModule>, told: &mut Told) -> anyhow::Result<()> {
     let facts = match ModuleFacts::read(bytes) {
         Ok(facts) => facts,
         Err(error) => {
@@ -74,39 +75,66 @@ fn check(file: &Path, bytes: &Bytes, modules: &[HandlerModule], told: &mut Told)
             return Ok(());
         }
     };
-    told.tell("module", &says(&facts))?;
-    let machine = Host::current();
-    for aspect in Aspect::ALL {
-        told.tell(name(aspect), &fits(aspect, &facts, &machine))?;
-    }
-    told.tell("symbols", &symbols(&facts))?;
-    told.tell("config", &config(&facts))?;
-    told.tell("size", &size(bytes.len() as u64))?;
-    let for_what_failed = || Finding::NotTried("for what failed".to_owned());
+    let Wanted { own, others } = wanted::tell_apart(modules, &facts.manifest.name)?;
+    still(&facts, bytes, told)?;
     let probed = if told.holds() { probe(bytes)? } else { for_what_failed() };
     told.tell("probe", &probed)?;
     let loads = told.holds();
     let inspected = inspect(&artifact(file, bytes.clone()));
-    if modules.is_empty() {
-        let plain = plain_module(file, &facts);
-        match validated(&plain, &inspected) {
-            _ if !loads => told.tell("start", &for_what_failed())?,
-            Ok(_) => start(&plain, bytes, told)?,
-            Err(refusal) => {
-                let why =
-                    format!("with no routes and no config: {refusal}; name what is to be served with --for");
-                told.tell("start", &Finding::NotTried(why))?;
-            }
-        }
+    if own.is_empty() {
+        alone(&plain_module(file, &facts), &inspected, bytes, loads, told)?;
     }
-    for wanted in modules {
+    for wanted in &own {
         let validated = validated(wanted, &inspected);
-        told.tell(wanted.metadata.name.as_deref().unwrap_or("spec"), &spec(&validated))?;
+        told.tell(name_of(wanted), &spec(&validated))?;
         if loads && validated.is_ok() {
             start(wanted, bytes, told)?;
         }
     }
+    for other in &others {
+        let why = format!("it is for another module: {}", wanted::repository(other));
+        told.tell(name_of(other), &Finding::NotTried(why))?;
+    }
     Ok(())
+}
+
+fn for_what_failed() -> Finding {
+    Finding::NotTried("for what failed".to_owned())
+}
+
+fn name_of(wanted: &HandlerModule) -> &str {
+    wanted.metadata.name.as_deref().unwrap_or("spec")
+}
+
+/// What is read and never run.
+fn still(facts: &ModuleFacts, bytes: &Bytes, told: &mut Told) -> anyhow::Result<()> {
+    told.tell("module", &says(facts))?;
+    let machine = Host::current();
+    for aspect in Aspect::ALL {
+        told.tell(name(aspect), &fits(aspect, facts, &machine))?;
+    }
+    told.tell("symbols", &symbols(facts))?;
+    told.tell("config", &config(facts))?;
+    told.tell("size", &size(bytes.len() as u64))
+}
+
+/// Starts the module with every default, where nobody says how it is to be served.
+fn alone(
+    plain: &HandlerModule,
+    inspected: &Result<Inspected, Refusal>,
+    bytes: &Bytes,
+    loads: bool,
+    told: &mut Told,
+) -> anyhow::Result<()> {
+    match validated(plain, inspected) {
+        _ if !loads => told.tell("start", &for_what_failed()),
+        Ok(_) => start(plain, bytes, told),
+        Err(refusal) => {
+            let why =
+                format!("with no routes and no config: {refusal}; name what is to be served with --for");
+            told.tell("start", &Finding::NotTried(why))
+        }
+    }
 }
 
 fn says(facts: &ModuleFacts) -> Finding {
@@ -221,13 +249,6 @@ fn start(wanted: &HandlerModule, bytes: &Bytes, told: &mut Told) -> anyhow::Resu
         told.tell("stop", &stop)?;
     }
     Ok(())
-}
-
-fn modules_in(path: &Path) -> anyhow::Result<Vec<HandlerModule>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    let modules = yaml::parse(path, &text)?.modules;
-    anyhow::ensure!(!modules.is_empty(), "{} holds no HandlerModule", path.display());
-    Ok(modules)
 }
 
 /// The module with every default.

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use crate::out;
+use package::Sdk;
 
 /// What to make.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub struct Args {
     /// An axum app, instead of functions with an attribute.
     #[arg(long)]
     axum: bool,
-    /// Where hotbay-sdk comes from: a folder, a git URL or a version [default: the one that this hotbay was built with].
+    /// Where hotbay-sdk comes from: a git URL, a folder, or a version in a registry of your own [default: the clone that this hotbay was built from].
     #[arg(long, env = "HOTBAY_SDK", value_name = "SOURCE")]
     sdk: Option<String>,
 }
@@ -119,15 +120,21 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Lang::C => C,
         Lang::Cpp => CPP,
     };
+    let mut notice = None;
     match &template.package {
-        Some(needs) => package::make(folder, needs, sdk.as_deref())?,
+        Some(needs) => {
+            let sdk = Sdk::find(sdk.as_deref())?;
+            package::make(folder, needs, &sdk)?;
+            notice = sdk.notice();
+        }
         None => fs::create_dir(folder).with_context(|| format!("failed to make {name}"))?,
     }
     for (file, text) in template.files {
         let fill = |text: &str| text.replace("{{name}}", &name);
         write(&folder.join(fill(file)), &fill(text))?;
     }
-    out::line(format_args!("made {name}/; next:\n\n  cd {name}\n  {}\n  hotbay dev\n", template.test))
+    out::line(format_args!("made {name}/; next:\n\n  cd {name}\n  {}\n  hotbay dev\n", template.test))?;
+    notice.map_or(Ok(()), out::line)
 }
 
 /// Whether Kubernetes and cargo both take it. What only cargo refuses, such as keywords, cargo says.

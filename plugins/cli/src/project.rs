@@ -4,9 +4,14 @@
 //! a build.
 
 pub(crate) mod cargo;
+mod compiler;
+mod linker;
 mod make;
+mod manifests;
+mod settings;
 pub(crate) mod target;
 mod tool;
+mod unlinked;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,13 +40,48 @@ pub(crate) enum Profile {
     Release(Option<&'static Target>),
 }
 
-/// What the compiler says of code that it does not take.
+/// What the tools say of what they do not build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Said {
     /// As in a terminal, with its colours.
     pub text: String,
-    /// The first mistake's `file:line:column`.
-    pub place: Option<String>,
+    /// The first mistake's `file:line:column`, or what the linker misses first.
+    pub first: Option<String>,
+    /// What is at fault.
+    pub fault: Fault,
+    /// The files that mistakes are in or about, as far as the tool names them; they may lie anywhere, and be missing.
+    pub files: BTreeSet<PathBuf>,
+}
+
+/// What keeps a project from being built, as far as the tools' words tell; the last one says most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// A tool is missing, or was killed; or a setting of the package is wrong.
+    #[default]
+    Tool,
+    /// The code compiles, and something that it names is in no library.
+    Linking,
+    /// The code does not compile.
+    Code,
+}
+
+impl Said {
+    /// Adds `text`. Of what is most at fault the `first` mistake is kept.
+    fn add(&mut self, text: &str, fault: Fault, first: Option<String>) {
+        self.text.push_str(text);
+        if fault > self.fault {
+            (self.fault, self.first) = (fault, first);
+        }
+    }
+}
+
+/// What a project is built from, on this disk.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inputs {
+    /// Folders that hold sources.
+    pub folders: BTreeSet<PathBuf>,
+    /// The files that say which folders these are.
+    pub manifests: BTreeSet<PathBuf>,
 }
 
 /// Why there is no build.
@@ -56,6 +96,14 @@ pub(crate) enum BuildError {
         tool: &'static str,
         /// For who does not see the terminal.
         said: Said,
+    },
+    /// The tool did not come to an end of its own.
+    #[error("{tool} was ended by {signal}")]
+    Ended {
+        /// The program.
+        tool: String,
+        /// By name.
+        signal: String,
     },
     /// Anything else.
     #[error(transparent)]
@@ -102,14 +150,33 @@ impl Project {
         }
     }
 
-    /// The folders that it is built from, on this disk.
+    /// What it is built from.
     ///
     /// # Errors
     /// When the tool cannot say, as cargo cannot while a Cargo.toml is wrong.
-    pub fn sources(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
+    pub fn sources(&self) -> anyhow::Result<Inputs> {
         match self {
             Self::Cargo(package) => package.sources(),
-            Self::Make(makefile) => Ok(BTreeSet::from([makefile.folder().to_owned()])),
+            Self::Make(makefile) => {
+                let folders = BTreeSet::from([makefile.folder().to_owned()]);
+                Ok(Inputs { folders, manifests: BTreeSet::new() })
+            }
+        }
+    }
+
+    /// The files that may be what keeps the tool from saying what it is built from.
+    pub fn doubtful(&self) -> BTreeSet<PathBuf> {
+        match self {
+            Self::Cargo(package) => manifests::around(package.folder()),
+            Self::Make(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The files that were read for `module`, as far as the tool says; they may lie anywhere.
+    pub fn read_for(&self, module: &Path) -> BTreeSet<PathBuf> {
+        match self {
+            Self::Cargo(package) => package.read_for(module),
+            Self::Make(_) => BTreeSet::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod plane;
 pub(crate) mod trial;
 pub(crate) mod yaml;
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -91,14 +92,22 @@ pub(crate) struct Handed {
     pub builds: watch::Receiver<Option<build::Build>>,
     /// Is told which modules are served from it, whenever the control plane has looked.
     pub told: Box<dyn Fn(Vec<Served>)>,
+    /// Dropped when the run begins to stop.
+    pub running: Option<std::sync::mpsc::Sender<Infallible>>,
 }
 
-/// A module that is served from what was handed over.
-#[derive(Clone, Debug)]
-pub(crate) struct Served {
-    pub key: EntryKey,
-    /// Why it is not in the bay.
-    pub refused: Option<Trouble>,
+/// What becomes of a module that is to be served from what was handed over.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Served {
+    /// It has a name of its own.
+    As {
+        /// The name.
+        key: EntryKey,
+        /// Why it is not in the bay.
+        refused: Option<Trouble>,
+    },
+    /// Another module has its name; which, and what to do.
+    Nowhere(String),
 }
 
 /// Serves until Ctrl-C, SIGTERM, or the keeper's end.
@@ -127,7 +136,8 @@ pub(crate) fn init_logs() -> Level {
 /// # Errors
 /// As for [`run`].
 pub(crate) fn serve(plan: Plan<'_>, log: &Level) -> anyhow::Result<ExitCode> {
-    let Plan { paths, serve, behind, layout, registry, handed } = plan;
+    let Plan { paths, serve, behind, layout, registry, mut handed } = plan;
+    let mut running = handed.as_mut().and_then(|handed| handed.running.take());
     let ServeArgs { listen, health_listen, admin_listen, state: _ } = serve;
     for path in &paths {
         anyhow::ensure!(
@@ -173,9 +183,10 @@ pub(crate) fn serve(plan: Plan<'_>, log: &Level) -> anyhow::Result<ExitCode> {
             tokio::select! {
                 ended = keeper.ended() => return ended,
                 () = &mut plane => anyhow::bail!("the control plane has ended"),
-                _ = interrupt.recv() => keeper.stop()?,
-                _ = terminate.recv() => keeper.stop()?,
-                () = heard(&mut hangup) => keeper.stop()?,
+                () = asked_to_stop(&mut interrupt, &mut terminate, &mut hangup) => {
+                    drop(running.take());
+                    keeper.stop()?;
+                }
                 // The keeper tells its engines.
                 _ = log_more.recv() => {
                     log.more();
@@ -211,6 +222,15 @@ fn ignores_hangup() -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     // The lowest bit is signal 1.
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Waits for any of the signals that ask for an end.
+async fn asked_to_stop(interrupt: &mut Signal, terminate: &mut Signal, hangup: &mut Option<Signal>) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = heard(hangup) => {}
+    }
 }
 
 /// Waits for a signal, for ever if there is none to wait for.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 
 use crate::report::{Figure, Section, gate_at_most};
-use crate::server::{Hotbay, Server, Shipped, Under, Way, compiled_in, entry_of};
+use crate::server::{Hotbay, Server, Shipped, Under, Way, compiled_in};
 use crate::stats::median;
 use crate::wire::{Wire, request};
 
@@ -98,11 +98,7 @@ fn life(
     let folder = tempfile::tempdir()?;
     let under = callgrind(folder.path());
     let (server, word): (Server, &str) = match subject {
-        Subject::Module(way) => {
-            let bytes = shipped.build_of(way, 0)?;
-            let hello = (entry_of(way, "hello", "/hello", &bytes)?, bytes);
-            (Hotbay::start(shipped, &under, Some(1), &[hello])?.into_server(), " engine ")
-        }
+        Subject::Module(way) => (Hotbay::hello(shipped, way, &under, Some(1))?.into_server(), " engine "),
         Subject::CompiledIn(by) => (compiled_in(shipped, &under, 1, text, by)?, "compiled-in"),
     };
     Wire::open(server.address, request("/hello", further))?.ask_often(requests)?;

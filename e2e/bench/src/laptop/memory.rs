@@ -9,7 +9,7 @@ use hotbay_api::Digest;
 
 use crate::child::resident;
 use crate::report::{Figure, Section, aim_at_most};
-use crate::server::{Hotbay, Shipped, Under, Way, entry, entry_of, put};
+use crate::server::{Hotbay, Shipped, Under, Way, entry_of, put};
 use crate::stats::median;
 use crate::wire::until;
 use crate::wrk::Load;
@@ -18,9 +18,7 @@ const MODULES: u32 = 20;
 
 pub fn measure(shipped: &Shipped) -> anyhow::Result<Section> {
     let load = Load { threads: 2, connections: 32, seconds: 3, rest: 0 };
-    let first = shipped.build(0)?;
-    let hotbay =
-        Hotbay::start(shipped, &Under::default(), None, &[(entry("hello", "/hello", &first)?, first)])?;
+    let hotbay = Hotbay::hello(shipped, Way::Plain, &Under::default(), None)?;
     let (keeper, engine, address) = (hotbay.server.running.pid(), hotbay.engine()?, hotbay.server.address);
     let mut section = Section::new(
         "Memory",

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use super::instructions::{callgrind, out_files};
-use crate::server::{Hotbay, Shipped, Way, entry_of};
+use crate::server::{Hotbay, Shipped, Way};
 use crate::wire::{Wire, request};
 
 /// As in the figures: what two runs differ by.
@@ -33,9 +33,7 @@ pub fn measure(shipped: &Shipped, way: Way) -> anyhow::Result<String> {
 /// Of a whole life with so many requests in it, by thread.
 fn costs(shipped: &Shipped, way: Way, requests: u32) -> anyhow::Result<BTreeMap<String, Costs>> {
     let folder = tempfile::tempdir()?;
-    let bytes = shipped.build_of(way, 0)?;
-    let hello = (entry_of(way, "hello", "/hello", &bytes)?, bytes);
-    let hotbay = Hotbay::start(shipped, &callgrind(folder.path()), Some(1), &[hello])?;
+    let hotbay = Hotbay::hello(shipped, way, &callgrind(folder.path()), Some(1))?;
     Wire::open(hotbay.server.address, request("/hello", 0))?.ask_often(requests)?;
     hotbay.into_server().running.stop()?;
     let files = out_files(folder.path(), " engine ")?;

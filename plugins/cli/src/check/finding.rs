@@ -112,7 +112,7 @@ mod tests {
         let all = told.json.unwrap();
         assert_eq!(all[0]["remedy"], "hide one");
         assert_eq!((&all[1]["reason"], &all[1]["result"]), (&json!("AbiMismatch"), &json!("failed")));
-        assert!(all[1]["remedy"].as_str().unwrap().contains("Upgrade Hotbay"));
+        assert!(all[1]["remedy"].as_str().unwrap().contains("upgrade Hotbay"));
         assert_eq!(all[2]["result"], "skipped");
     }
 }

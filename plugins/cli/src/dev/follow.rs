@@ -12,8 +12,7 @@ use hotbay_api::{Digest, LocalReport};
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
-use super::standing::{Outcome, Standing};
-use crate::project::Said;
+use super::standing::{Obstacle, Outcome, Standing};
 use crate::run::Served;
 
 /// How often the report is looked at if nothing is heard of it.
@@ -23,8 +22,10 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) enum Event {
     /// A save compiles, and was handed over.
     Built(Swap),
-    /// A save does not compile.
-    NotBuilt(Said),
+    /// A save does not come so far.
+    Stopped(Obstacle),
+    /// What is wrong with the YAML that asks for the module, if anything is.
+    Yaml(Option<String>),
     /// What is served from the builds, as the control plane sees it now.
     Told(Vec<Served>),
     /// The report may have changed.
@@ -94,9 +95,13 @@ fn follow(report: &Path, standing: &watch::Sender<Standing>, events: &Receiver<E
                     .send_if_modified(|standing| changed(standing, |standing| standing.built(next.digest)));
                 swap = Some(next);
             }
-            Ok(Event::NotBuilt(said)) => {
+            Ok(Event::Stopped(obstacle)) => {
                 swap = None;
-                standing.send_if_modified(|standing| changed(standing, |standing| standing.refused(said)));
+                standing
+                    .send_if_modified(|standing| changed(standing, |standing| standing.stopped(obstacle)));
+            }
+            Ok(Event::Yaml(wrong)) => {
+                standing.send_if_modified(|standing| changed(standing, |standing| standing.read(wrong)));
             }
             Ok(Event::Told(now)) => own = now,
             Ok(Event::Report) | Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}

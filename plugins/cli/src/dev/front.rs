@@ -113,12 +113,13 @@ async fn answer(
     upstream: &Mutex<Upstream>,
     mut standing: watch::Receiver<Standing>,
 ) -> Response<Body> {
-    let decision = decide(&request, &standing.borrow());
-    match decision {
+    // What is decided and what is shown are of one moment.
+    let now = standing.borrow().clone();
+    match decide(&request, &now) {
         Decision::Pass => {}
         Decision::PassAs(target) => *request.uri_mut() = target,
-        Decision::Page => return page::html(&standing.borrow(), request.uri()),
-        Decision::Words => return page::words(&standing.borrow()),
+        Decision::Page => return page::html(&now, request.uri()),
+        Decision::Words => return page::words(&now),
         Decision::Wait(seen) => {
             let changed = standing.wait_for(|standing| standing.generation != seen);
             let is_new = tokio::time::timeout(PATIENCE, changed).await.is_ok();

@@ -1,13 +1,14 @@
 //! When a project was saved.
 //!
 //! ```text
-//! wait ──► what the sources are ──► the build ──► what they are now: a content differs? ──no──► wait
+//! wait ──► what the sources are ──► the build ──► what they are now: written meanwhile? ──no──► wait
 //!              ▲                                                          └─ yes ─ made by the build? ─ no ─┐
 //!              └────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //! Owns whether there is something new to build. Events only wake: what is new is found by a look at the sources, so that no event that was lost, late or
-//! another's matters. Between two builds every save counts, also one that changes nothing: its author wants a build. While a build runs only what changes
-//! a content counts: it is built at once, and what every build changes only after a calm, which shows that nobody is saving. Must not know what cargo or make do with the sources.
+//! another's matters. Between two builds every save counts, also one that changes nothing: its author wants a build. What is saved while
+//! a build runs is built at once, and what every build changes only after a calm, which shows that nobody is saving. However it is, what was saved last is built in
+//! the end. Must not know what cargo or make do with the sources.
 
 mod made;
 mod sources;
@@ -17,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::project::Project;
+use super::Last;
+use crate::project::{Inputs, Project};
 use made::Made;
 use sources::Sources;
 use watch::Watch;
@@ -30,12 +32,18 @@ const LONG: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(500);
 /// So long at least nobody must have saved anything before a build that shows what builds make: longer than people who type stop.
 const CALM: Duration = Duration::from_secs(1);
+/// So long nobody must have saved anything before what builds seem to make is built the first time: who works is not held up by it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(super) struct Saves {
     watch: Watch,
-    /// The packages, and their manifests as they were when cargo was asked for them.
-    roots: BTreeMap<PathBuf, Option<SystemTime>>,
+    /// The folders of the packages.
+    roots: BTreeSet<PathBuf>,
+    /// What says which these are, as it was when cargo was asked for them; nothing: it was not.
+    manifests: BTreeMap<PathBuf, Option<SystemTime>>,
+    /// Files elsewhere, or with names that are passed over, that it is built from.
+    files: BTreeSet<PathBuf>,
     /// As they were when the last build began, or, if that is later, when it was seen that nothing is new.
     seen: Sources,
     made: Made,
@@ -45,6 +53,8 @@ pub(super) struct Saves {
     began: Instant,
     /// How long it took.
     took: Duration,
+    /// See [`PATIENCE`].
+    patience: Duration,
 }
 
 impl Saves {
@@ -54,39 +64,59 @@ impl Saves {
     }
 
     fn of(folder: &Path, watch: Watch) -> Self {
-        let roots = BTreeMap::from([(folder.to_owned(), None)]);
         let mut saves = Self {
             watch,
-            roots,
+            roots: BTreeSet::from([folder.to_owned()]),
+            manifests: BTreeMap::new(),
+            files: BTreeSet::new(),
             seen: Sources::default(),
             made: Made::default(),
             waits: None,
             began: Instant::now(),
             took: Duration::ZERO,
+            patience: PATIENCE,
         };
         saves.seen = saves.look();
         saves
     }
 
-    /// Looks at what a build that has just ended has left, and from now on at all that the project is built from. To be called after every build, when
-    /// cargo has all that it needs at hand.
-    pub fn built(&mut self, project: &Project) {
-        let changed = self.roots.iter().any(|(root, then)| then.is_none() || *then != manifest_time(root));
-        if changed {
+    /// Looks at what a build that has just ended has left, and from now on at all that the project is built from, by what the `last` builds say, and at all
+    /// that may be what is wrong with it. To be called after every build, when cargo has all that it needs at hand.
+    pub fn built(&mut self, project: &Project, last: &Last) {
+        let is_new = self.manifests.iter().any(|(manifest, then)| *then != time(manifest));
+        let (mut roots, mut files) = (self.roots.clone(), last.mistakes.clone());
+        if is_new || self.manifests.is_empty() {
             match project.sources() {
-                Ok(roots) => self.follow(roots),
-                Err(error) => tracing::warn!("{error:#}; what was watched before is watched"),
+                Ok(Inputs { folders, manifests }) => {
+                    roots = folders;
+                    self.manifests = manifests.into_iter().map(|path| (path.clone(), time(&path))).collect();
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        "{error:#}; what was watched before is watched, and the manifests around it"
+                    );
+                    files.extend(project.doubtful());
+                }
             }
         }
+        let read = last.module.as_ref().map(|module| project.read_for(module)).unwrap_or_default();
+        files.extend(self.manifests.keys().cloned().chain(read));
+        files.retain(|file| !sources::is_found(file, &roots) && !sources::is_marked(file));
+        self.follow(roots, files);
         self.settle();
     }
 
-    fn follow(&mut self, roots: BTreeSet<PathBuf>) {
+    fn follow(&mut self, roots: BTreeSet<PathBuf>, files: BTreeSet<PathBuf>) {
+        if roots == self.roots && files == self.files {
+            return;
+        }
+        // That a file is not read any more is no change of it.
+        self.seen.forget(self.files.difference(&files));
         // All of them, since what is hidden in one depends on the others.
-        let found = Sources::look(roots.iter().map(PathBuf::as_path), &self.seen, |_| {});
+        let found = Sources::look(&roots, &files, &self.seen, |_| {});
         // What was not changed since the build began is what it has seen.
         self.seen.adopt(found);
-        self.roots = roots.into_iter().map(|root| (root.clone(), manifest_time(&root))).collect();
+        (self.roots, self.files) = (roots, files);
     }
 
     /// What changed while the build ran is built, too, unless the build made it.
@@ -94,7 +124,7 @@ impl Saves {
         self.watch.drain();
         let now = self.look();
         self.took = self.began.elapsed();
-        let changed = self.made.during(now.changed(&self.seen));
+        let changed = self.made.during(now.changed(&self.seen), now.rewritten(&self.seen));
         self.waits = (!changed.is_empty()).then(|| instant(now.newest(&changed)));
         self.seen = now;
     }
@@ -108,8 +138,17 @@ impl Saves {
 
     fn saved(&mut self) -> Instant {
         if let Some(since) = self.waits.take() {
-            let is_doubtful = self.made.is_doubtful();
-            return is_doubtful.then(|| self.ends_calm()).flatten().unwrap_or(since);
+            // As long as the last build, so that who saved something during each has time to do it again.
+            let calm = self.took.max(CALM);
+            return self.made.is_doubtful().then(|| self.ends_calm(calm)).flatten().unwrap_or(since);
+        }
+        if !self.made.left().is_empty() {
+            let calm = self.made.patience(self.patience);
+            return self.ends_calm(calm).unwrap_or_else(|| {
+                let since = instant(self.seen.newest(self.made.left()));
+                self.made.check();
+                since
+            });
         }
         loop {
             if let Some(since) = self.is_touched(None) {
@@ -118,11 +157,11 @@ impl Saves {
         }
     }
 
-    /// Waits for a calm as long as the last build, so that who saved something during each has time to do it again; the save that ended it.
-    fn ends_calm(&mut self) -> Option<Instant> {
-        let end = Instant::now() + self.took.max(CALM);
+    /// Waits for so long a calm; the save that ended it.
+    fn ends_calm(&mut self, calm: Duration) -> Option<Instant> {
+        let begin = Instant::now();
         loop {
-            let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            let left = calm.checked_sub(begin.elapsed()).filter(|left| !left.is_zero())?;
             if let Some(since) = self.is_touched(Some(left)) {
                 return Some(since);
             }
@@ -146,14 +185,14 @@ impl Saves {
 
     /// Watches all folders that there are now, then looks: what is saved after the look wakes.
     fn look(&mut self) -> Sources {
-        let roots: Vec<&Path> = self.roots.keys().map(PathBuf::as_path).collect();
-        let watch = &mut self.watch;
-        Sources::look(roots.into_iter(), &self.seen, |folders| watch.follow(folders))
+        let Self { watch, roots, files, seen, .. } = self;
+        Sources::look(roots, files, seen, |folders| watch.follow(folders))
     }
 }
 
-fn manifest_time(root: &Path) -> Option<SystemTime> {
-    root.join("Cargo.toml").metadata().and_then(|about| about.modified()).ok()
+/// When a file was written last.
+fn time(file: &Path) -> Option<SystemTime> {
+    file.metadata().and_then(|about| about.modified()).ok()
 }
 
 /// The moment of a file's time.
@@ -164,7 +203,7 @@ fn instant(time: Option<SystemTime>) -> Instant {
     now.checked_sub(ago).filter(|_| ago < Duration::from_secs(3600)).unwrap_or(now)
 }
 
-/// What editors and version control keep for themselves, and what cargo and make write while they build, wherever it is.
+/// What editors and version control keep for themselves, and what cargo and make write while they build, wherever it is; unless it is known that it is read.
 fn is_hidden(name: &str) -> bool {
     let is_built = [".so", ".o", ".d"].iter().any(|end| name.ends_with(end));
     name.starts_with('.') || name.ends_with('~') || is_built || name == "Cargo.lock"

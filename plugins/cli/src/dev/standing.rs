@@ -1,8 +1,8 @@
 //! How the project stands: does the newest save compile, and is it what serves?
 //!
-//! Owns the verdict, from what the build tool, the control plane and the runtime say. Pure: who listens is told through a channel that others hold.
+//! Owns the verdict, from what the build tool, the YAML, the control plane and the runtime say. Pure: who listens is told through a channel that others hold.
 
-use hotbay_api::{Digest, EntryState, LocalReport, Trouble};
+use hotbay_api::{Digest, EntryKey, EntryState, LocalReport, Trouble};
 
 use crate::project::Said;
 use crate::run::Served;
@@ -16,24 +16,39 @@ pub(super) struct Standing {
     pub verdict: Verdict,
     /// Whether there is something that goes on serving meanwhile.
     pub has_good: bool,
+    /// What is wrong with the YAML; what it asked for before stays in force.
+    pub yaml: Option<String>,
     /// The newest build.
     build: Option<Digest>,
-    /// Whether the newest save compiles.
-    compiles: bool,
+    /// Whether the newest save was handed over.
+    is_handed_over: bool,
 }
 
 /// Of the newest save.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Verdict {
-    /// It is built for the first time.
+    /// It is built and started for the first time.
     #[default]
     Building,
     /// It serves, or is about to.
     Good,
-    /// It does not compile.
-    Refused(Said),
-    /// It compiles, and does not serve.
+    /// It does not come to the runtime.
+    Stopped(Obstacle),
+    /// It comes there, and does not serve.
     Failed(Trouble),
+}
+
+/// What keeps a save from the runtime.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Obstacle {
+    /// The code: it does not compile.
+    Code(Said),
+    /// The code, or a library: it compiles, and does not link.
+    Linking(Said),
+    /// Anything else of the build: a tool that is missing or was ended, a setting of the package.
+    Build(String),
+    /// What was built is no module, or the YAML does not say whether it is meant.
+    HandOver(String),
 }
 
 /// What has come of the newest build.
@@ -46,19 +61,29 @@ pub(super) enum Outcome {
 }
 
 impl Standing {
-    /// The newest save compiles. Whether it serves is said later; until then what was wrong before stays.
+    /// The newest save compiles, and was handed over. Whether it serves is said later; until then the verdict of before stays.
     pub fn built(&mut self, digest: Digest) {
         self.build = Some(digest);
-        self.compiles = true;
-        if matches!(self.verdict, Verdict::Building) {
-            self.set(Verdict::Good);
+        self.is_handed_over = true;
+    }
+
+    /// The newest save does not come to the runtime.
+    pub fn stopped(&mut self, obstacle: Obstacle) {
+        self.is_handed_over = false;
+        self.set(Verdict::Stopped(obstacle));
+    }
+
+    /// What is wrong with the YAML that asks for the module; `None`: nothing is.
+    pub fn read(&mut self, yaml: Option<String>) {
+        if self.yaml != yaml {
+            self.yaml = yaml;
+            self.generation += 1;
         }
     }
 
-    /// The newest save does not compile.
-    pub fn refused(&mut self, said: Said) {
-        self.compiles = false;
-        self.set(Verdict::Refused(said));
+    /// Whether who looks has to be told something.
+    pub fn is_wrong(&self) -> bool {
+        self.verdict != Verdict::Good || self.yaml.is_some()
     }
 
     /// The runtime, or the control plane before it, says how it stands. `own`: what is served from the project's builds. Others of its YAML are neighbours,
@@ -66,23 +91,25 @@ impl Standing {
     pub fn told(&mut self, report: &LocalReport, own: &[Served]) -> Outcome {
         let serves =
             |state: EntryState, digest: Digest| state == EntryState::Active && Some(digest) == self.build;
-        let entries = report.entries.iter().filter(|entry| own.iter().any(|own| own.key == entry.key));
+        let is_own =
+            |found: &EntryKey| own.iter().any(|own| matches!(own, Served::As { key, .. } if key == found));
+        let entries = report.entries.iter().filter(|entry| is_own(&entry.key));
         let is_served = entries
             .clone()
             .any(|entry| entry.serving.as_ref().is_some_and(|serving| serves(entry.state, serving.digest)));
-        let refused = own.iter().find_map(|own| own.refused.as_ref());
-        let failure = refused.or_else(|| entries.clone().find_map(|entry| entry.failure.as_ref()));
+        let mut failures = entries.clone().filter_map(|entry| entry.failure.clone());
+        let failure = refusal(own).or_else(|| failures.next().map(Verdict::Failed));
         let has_good = entries.clone().any(|entry| entry.serving.is_some());
         if has_good != self.has_good {
             self.has_good = has_good;
             self.generation += 1;
         }
-        if !self.compiles {
+        if !self.is_handed_over {
             return Outcome::Pending;
         }
         match failure {
-            Some(trouble) => {
-                self.set(Verdict::Failed(trouble.clone()));
+            Some(verdict) => {
+                self.set(verdict);
                 Outcome::Fails
             }
             None if is_served => {
@@ -101,6 +128,14 @@ impl Standing {
     }
 }
 
+/// What the control plane has against it.
+fn refusal(own: &[Served]) -> Option<Verdict> {
+    own.iter().find_map(|own| match own {
+        Served::As { refused, .. } => refused.clone().map(Verdict::Failed),
+        Served::Nowhere(why) => Some(Verdict::Stopped(Obstacle::HandOver(why.clone()))),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use hotbay_api::{EntryKey, EntryReport, Reason, Serving};
@@ -108,7 +143,7 @@ mod tests {
     use super::*;
 
     fn own(refused: Option<Trouble>) -> [Served; 1] {
-        [Served { key: EntryKey::new("default", "m").unwrap(), refused }]
+        [Served::As { key: EntryKey::new("default", "m").unwrap(), refused }]
     }
 
     fn report(state: EntryState, serving: Option<&[u8]>, failure: Option<Reason>) -> LocalReport {
@@ -136,18 +171,56 @@ mod tests {
         let served = report(EntryState::Active, Some(b"1"), None);
         assert_eq!(standing.told(&served, &own(None)), Outcome::Serves);
         assert!(standing.has_good);
-        let said = Said { text: "error".into(), place: None };
+        let said = Said { text: "error".into(), ..Said::default() };
         let before = standing.generation;
-        standing.refused(said.clone());
+        let obstacle = Obstacle::Code(said);
+        standing.stopped(obstacle.clone());
         assert_eq!(standing.told(&served, &own(None)), Outcome::Pending, "it is the old one that serves");
-        assert_eq!(standing.verdict, Verdict::Refused(said.clone()));
+        assert_eq!(standing.verdict, Verdict::Stopped(obstacle.clone()));
         assert_eq!(standing.generation, before + 1, "pages are told");
         standing.built(Digest::of(b"2"));
         assert_eq!(standing.told(&served, &own(None)), Outcome::Pending);
-        assert_eq!(standing.verdict, Verdict::Refused(said), "until the new one serves");
+        assert_eq!(standing.verdict, Verdict::Stopped(obstacle), "until the new one serves");
         let serves = report(EntryState::Active, Some(b"2"), None);
         assert_eq!(standing.told(&serves, &own(None)), Outcome::Serves);
         assert_eq!(standing.verdict, Verdict::Good);
+    }
+
+    #[test]
+    fn the_first_build_is_under_way_until_it_serves_or_fails() {
+        for (state, failure, is_good) in
+            [(EntryState::Active, None, true), (EntryState::Failed, Some(Reason::StartFailed), false)]
+        {
+            let mut standing = Standing::default();
+            standing.built(Digest::of(b"1"));
+            assert_eq!(standing.told(&LocalReport::default(), &own(None)), Outcome::Pending);
+            assert_eq!(
+                (&standing.verdict, standing.generation),
+                (&Verdict::Building, 0),
+                "no page is told yet"
+            );
+            standing.told(&report(state, is_good.then_some(&b"1"[..]), failure), &own(None));
+            assert_eq!(standing.verdict == Verdict::Good, is_good);
+            assert!(standing.verdict != Verdict::Building && standing.generation > 0);
+        }
+    }
+
+    #[test]
+    fn yaml_that_is_wrong_is_told_beside_what_serves_until_it_is_mended() {
+        let mut standing = Standing::default();
+        standing.built(Digest::of(b"1"));
+        let served = report(EntryState::Active, Some(b"1"), None);
+        standing.told(&served, &own(None));
+        let before = standing.generation;
+        standing.read(Some("no YAML".to_owned()));
+        standing.read(Some("no YAML".to_owned()));
+        assert_eq!((standing.is_wrong(), standing.generation), (true, before + 1), "pages are told once");
+        standing.built(Digest::of(b"2"));
+        let swapped = report(EntryState::Active, Some(b"2"), None);
+        assert_eq!(standing.told(&swapped, &own(None)), Outcome::Serves, "code is swapped all the same");
+        assert!(standing.is_wrong());
+        standing.read(None);
+        assert!(!standing.is_wrong());
     }
 
     #[test]
@@ -164,6 +237,18 @@ mod tests {
         assert!(
             matches!(&standing.verdict, Verdict::Failed(trouble) if trouble.reason == Reason::StartFailed)
         );
+    }
+
+    #[test]
+    fn a_build_whose_name_is_a_neighbours_is_told_until_it_has_one_of_its_own() {
+        let mut standing = Standing::default();
+        standing.built(Digest::of(b"1"));
+        let neighbours = report(EntryState::Active, Some(b"other"), None);
+        let lost = [Served::Nowhere("give it another name".to_owned())];
+        assert_eq!(standing.told(&neighbours, &lost), Outcome::Fails);
+        let expected = Verdict::Stopped(Obstacle::HandOver("give it another name".to_owned()));
+        assert_eq!((&standing.verdict, standing.has_good), (&expected, false));
+        assert_eq!(standing.told(&report(EntryState::Active, Some(b"1"), None), &own(None)), Outcome::Serves);
     }
 
     #[test]

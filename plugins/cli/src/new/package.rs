@@ -1,13 +1,13 @@
 //! A package of cargo with what a module needs.
 //!
-//! Owns the manifest. `cargo new` makes the package, so that its rules for names, version control and workspaces are the author's own; what a module
+//! Owns the manifest, and where the SDK in it comes from: from a place that is there, for it is in no registry that everybody has. `cargo new` makes the package, so that its rules for names, version control and workspaces are the author's own; what a module
 //! needs comes on top.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use super::write;
 use crate::project::cargo::{MANIFEST, MISSING, cargo};
@@ -41,12 +41,23 @@ pub(super) const AXUM: Needs = Needs {
 /// The SDK in the clone that this program was built from.
 const OWN_SDK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk");
 
+/// Where the SDK comes from.
+#[derive(Debug, PartialEq)]
+pub(super) enum Sdk {
+    /// A folder, without symbolic links.
+    Folder(PathBuf),
+    /// A git repository, by its URL.
+    Repository(String),
+    /// A registry of the author's own; by version.
+    Registry(String),
+}
+
 /// Makes the package in `folder`, with the SDK from `sdk`.
 ///
 /// # Errors
-/// When there is no such SDK, or cargo is missing or does not take the name.
-pub(super) fn make(folder: &Path, needs: &Needs, sdk: Option<&str>) -> anyhow::Result<()> {
-    let dependency = dependency(sdk, needs.features)?;
+/// When cargo is missing or does not take the name.
+pub(super) fn make(folder: &Path, needs: &Needs, sdk: &Sdk) -> anyhow::Result<()> {
+    let dependency = sdk.dependency(needs.features)?;
     let mut command = cargo();
     command.args(["new", "--quiet", "--lib"]).arg(folder).stdin(Stdio::null());
     let output = command.output().with_context(|| format!("failed to start cargo; {MISSING}"))?;
@@ -59,28 +70,62 @@ pub(super) fn make(folder: &Path, needs: &Needs, sdk: Option<&str>) -> anyhow::R
     write(&manifest, &with_module(&package, &dependency, needs))
 }
 
-/// The line that names the SDK.
-fn dependency(source: Option<&str>, features: &[&str]) -> anyhow::Result<String> {
-    let place = match source {
-        Some(url) if url.contains("://") || url.starts_with("git@") => format!("git = {}", quoted(url)?),
-        Some(version) if version.starts_with(|first: char| first.is_ascii_digit()) => {
-            format!("version = {}", quoted(version)?)
+impl Sdk {
+    /// The one that the author names, or the one in the clone that this program was built from.
+    ///
+    /// # Errors
+    /// When none is there.
+    pub fn find(named: Option<&str>) -> anyhow::Result<Self> {
+        match named {
+            Some(source) => Self::named(source),
+            None => Self::in_clone(Path::new(OWN_SDK)),
         }
-        Some(folder) => by_path(Path::new(folder))?,
-        None if Path::new(OWN_SDK).is_dir() => by_path(Path::new(OWN_SDK))?,
-        None => format!("version = {}", quoted(env!("CARGO_PKG_VERSION"))?),
-    };
-    let features = match features {
-        [] => String::new(),
-        features => format!(", features = {features:?}"),
-    };
-    Ok(format!("hotbay-sdk = {{ {place}{features} }}"))
-}
+    }
 
-fn by_path(folder: &Path) -> anyhow::Result<String> {
-    let path: PathBuf =
-        folder.canonicalize().with_context(|| format!("there is no SDK in {}", folder.display()))?;
-    Ok(format!("path = {}", quoted(&path.to_string_lossy())?))
+    fn named(source: &str) -> anyhow::Result<Self> {
+        if source.contains("://") || source.starts_with("git@") {
+            return Ok(Self::Repository(source.to_owned()));
+        }
+        if source.starts_with(|first: char| first.is_ascii_digit()) {
+            return Ok(Self::Registry(source.to_owned()));
+        }
+        let folder = Path::new(source);
+        let folder =
+            folder.canonicalize().with_context(|| format!("there is no SDK in {}", folder.display()))?;
+        Ok(Self::Folder(folder))
+    }
+
+    /// Without its clone this program does not know where an SDK is, and a version alone would make a project that cannot be built.
+    fn in_clone(sdk: &Path) -> anyhow::Result<Self> {
+        ensure!(
+            sdk.is_dir(),
+            "the clone that this hotbay was built from is gone; name the SDK: --sdk GIT-URL, or --sdk FOLDER with the SDK in it (HOTBAY_SDK)"
+        );
+        Ok(Self::Folder(sdk.canonicalize().context("failed to find the SDK")?))
+    }
+
+    /// What an author should know of it.
+    pub fn notice(&self) -> Option<String> {
+        let Self::Folder(folder) = self else { return None };
+        Some(format!(
+            "It builds with the SDK in {}, on this machine alone; for others write `git = \"URL\"` in place of `path` in its {MANIFEST}, or make it with --sdk GIT-URL.",
+            folder.display()
+        ))
+    }
+
+    /// The line that names it.
+    fn dependency(&self, features: &[&str]) -> anyhow::Result<String> {
+        let place = match self {
+            Self::Folder(folder) => format!("path = {}", quoted(&folder.to_string_lossy())?),
+            Self::Repository(url) => format!("git = {}", quoted(url)?),
+            Self::Registry(version) => format!("version = {}", quoted(version)?),
+        };
+        let features = match features {
+            [] => String::new(),
+            features => format!(", features = {features:?}"),
+        };
+        Ok(format!("hotbay-sdk = {{ {place}{features} }}"))
+    }
 }
 
 /// As TOML writes it; JSON's strings are among TOML's.
@@ -122,14 +167,28 @@ mod tests {
 
     #[test]
     fn the_sdk_may_come_from_a_folder_a_repository_or_a_registry() {
-        let line = |source| dependency(Some(source), &[]).unwrap();
+        let line = |source| Sdk::named(source).unwrap().dependency(&[]).unwrap();
         assert_eq!(line("0.2"), "hotbay-sdk = { version = \"0.2\" }");
         assert_eq!(line("https://example.com/h.git"), "hotbay-sdk = { git = \"https://example.com/h.git\" }");
         assert!(line(OWN_SDK).ends_with("plugins/sdk\" }"), "{}", line(OWN_SDK));
         assert_eq!(
-            dependency(Some("0.2"), &["tower"]).unwrap(),
+            Sdk::named("0.2").unwrap().dependency(&["tower"]).unwrap(),
             "hotbay-sdk = { version = \"0.2\", features = [\"tower\"] }"
         );
-        assert!(dependency(Some("/nowhere"), &[]).unwrap_err().to_string().contains("no SDK in /nowhere"));
+        assert!(Sdk::named("/nowhere").unwrap_err().to_string().contains("no SDK in /nowhere"));
+    }
+
+    #[test]
+    fn without_its_clone_it_asks_for_an_sdk_and_guesses_none() {
+        assert_eq!(Sdk::in_clone(Path::new(OWN_SDK)).unwrap(), Sdk::named(OWN_SDK).unwrap());
+        let error = Sdk::in_clone(Path::new("/nowhere/sdk")).unwrap_err().to_string();
+        assert!(error.contains("name the SDK: --sdk GIT-URL") && error.contains("HOTBAY_SDK"), "{error}");
+    }
+
+    #[test]
+    fn of_a_folder_is_told_that_only_this_machine_has_it() {
+        let notice = Sdk::named(OWN_SDK).unwrap().notice().unwrap();
+        assert!(notice.contains("plugins/sdk, on this machine alone"), "{notice}");
+        assert_eq!(Sdk::named("https://example.com/h.git").unwrap().notice(), None);
     }
 }

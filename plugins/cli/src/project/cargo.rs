@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow};
-use cargo_metadata::diagnostic::{Diagnostic, DiagnosticLevel};
 use cargo_metadata::{Message, Metadata, MetadataCommand, PackageId};
 
 use super::target::Target;
-use super::{BuildError, Profile, Said, tool};
-use crate::ansi;
+use super::{BuildError, Inputs, Profile, Said, compiler, tool};
 
 /// A package's manifest.
 pub(crate) const MANIFEST: &str = "Cargo.toml";
@@ -25,11 +23,20 @@ const RELEASE: [&str; 3] =
 
 /// What is served while it is being written: six sevenths of it would be for a debugger, and every byte is hashed, read and copied before it serves. For the
 /// last crate alone, so that all others are those of `cargo test` and `cargo build`. A panic says its place all the same.
-const DEV: [&str; 2] = ["--", "-Cstrip=debuginfo"];
+const DEV: &str = "-Cstrip=debuginfo";
+
+/// For the linker: no runtime takes a module with a symbol that nobody has, and who wrote it hears now where that is used. Every driver and every linker
+/// knows the two words.
+const WHOLE: [&str; 2] = ["-Clink-arg=-z", "-Clink-arg=defs"];
 
 /// `cargo`, or the one that runs us.
 pub(crate) fn cargo() -> Command {
-    Command::new(program())
+    let mut cargo = Command::new(program());
+    if cfg!(test) {
+        // Where the tests themselves are built: a project of theirs would be left behind there.
+        cargo.env_remove("CARGO_BUILD_BUILD_DIR");
+    }
+    cargo
 }
 
 fn program() -> OsString {
@@ -66,7 +73,9 @@ impl Package {
         let (mut said, mut found) = (Said::default(), false);
         let ended = tool::run(self.command(profile), MISSING, &mut |line| {
             match serde_json::from_str(line) {
-                Ok(Message::CompilerMessage(message)) => tell(&message.message, &mut said),
+                Ok(Message::CompilerMessage(message)) => {
+                    compiler::tell(&message.message, message.target.src_path.as_std_path(), &mut said);
+                }
                 // The last message that matters: cargo sends it when the file lies where it says.
                 Ok(Message::CompilerArtifact(artifact)) => {
                     let own = artifact.manifest_path == self.manifest() && artifact.target.is_cdylib();
@@ -81,8 +90,9 @@ impl Package {
         })?;
         if !ended.success {
             // A Cargo.toml that is wrong is told by cargo, not by the compiler.
-            let text = if said.text.is_empty() { ended.said } else { said.text };
-            let said = Said { text, place: said.place };
+            if said.text.is_empty() {
+                said.text = ended.said;
+            }
             return Err(BuildError::Refused { folder: self.folder.clone(), tool: "cargo", said });
         }
         if found {
@@ -98,58 +108,62 @@ impl Package {
 
     fn command(&self, profile: Profile) -> Command {
         let mut command = cargo();
-        let build = if matches!(profile, Profile::Dev) { "rustc" } else { "build" };
-        command.args([build, "--lib", "--message-format", "json-diagnostic-rendered-ansi"]);
+        command.args(["rustc", "--lib", "--message-format", "json-diagnostic-rendered-ansi"]);
         command.args(["--color", if tool::has_colours() { "always" } else { "never" }]);
         if let Profile::Release(target) = profile {
             command.arg("--release").args(RELEASE.iter().flat_map(|setting| ["--config", *setting]));
             if let Some(target) = target {
                 command.args(["--target", target.triple]);
-                command.args(target.cargo_setting().iter().flat_map(|setting| ["--config", setting]));
+                command.args(
+                    target.cargo_setting(&self.folder).iter().flat_map(|setting| ["--config", setting]),
+                );
             }
         }
+        command.arg("--").args(WHOLE);
         if matches!(profile, Profile::Dev) {
-            command.args(DEV);
+            command.arg(DEV);
         }
         command.current_dir(&self.folder);
         command
     }
 
-    /// The folders of this package and of those beside it on the disk that it is built from.
+    /// The folders of this package and of those beside it on the disk that it is built from, and their manifests with that of the workspace.
     ///
     /// # Errors
     /// When cargo cannot say, as it cannot while a Cargo.toml is wrong.
-    pub fn sources(&self) -> anyhow::Result<BTreeSet<PathBuf>> {
+    pub fn sources(&self) -> anyhow::Result<Inputs> {
         let mut command = MetadataCommand::new();
-        command.cargo_path(program()).manifest_path(self.manifest());
+        // As for the build: settings and toolchain are looked for from there on upwards.
+        command.cargo_path(program()).manifest_path(self.manifest()).current_dir(&self.folder);
         // Without the platform cargo would fetch what only others need.
         command.other_options(["--filter-platform".to_owned(), Target::own_triple()]);
         let metadata = command.exec().context("cargo does not know what the module is built from")?;
         let root = metadata.packages.iter().find(|package| package.manifest_path == self.manifest());
         let mut folders = BTreeSet::from([self.folder.clone()]);
         folders.extend(root.iter().flat_map(|root| local(&metadata, &root.id)));
-        Ok(folders)
+        let workspace = metadata.workspace_root.as_std_path();
+        let manifests = folders.iter().map(PathBuf::as_path).chain([workspace]);
+        Ok(Inputs { manifests: manifests.map(|folder| folder.join(MANIFEST)).collect(), folders })
+    }
+
+    /// The files that cargo has noted beside `module`: `include_str!` reads from anywhere.
+    pub fn read_for(&self, module: &Path) -> BTreeSet<PathBuf> {
+        // Nothing is noted of what was never built.
+        let noted = std::fs::read_to_string(module.with_extension("d")).unwrap_or_default();
+        let files = names(&noted).map(|name| self.folder.join(name));
+        files.filter_map(compiler::plain).collect()
     }
 }
 
-/// Shows what the compiler says, and keeps the mistakes.
-fn tell(diagnostic: &Diagnostic, said: &mut Said) {
-    let Some(rendered) = &diagnostic.rendered else { return };
-    if tool::has_colours() {
-        tool::show(rendered);
-    } else {
-        tool::show(&ansi::plain(rendered));
-    }
-    // The summary at the end says nothing new.
-    let counts = matches!(diagnostic.level, DiagnosticLevel::Error | DiagnosticLevel::Ice)
-        && !diagnostic.message.starts_with("aborting due to");
-    if !counts {
-        return;
-    }
-    said.text.push_str(rendered);
-    let span = diagnostic.spans.iter().find(|span| span.is_primary);
-    let place = span.map(|span| format!("{}:{}:{}", span.file_name, span.line_start, span.column_start));
-    said.place = said.place.take().or(place);
+/// The names after the colon of cargo's notes, in which a space has a backslash.
+fn names(noted: &str) -> impl Iterator<Item = String> {
+    const SPACE: &str = "\0";
+    let names =
+        noted.lines().filter_map(|line| line.split_once(": ")).map(|(_, names)| names.replace("\\ ", SPACE));
+    names.flat_map(|names| {
+        let names = names.split_whitespace().map(|name| name.replace(SPACE, " "));
+        names.collect::<Vec<String>>()
+    })
 }
 
 /// The folders of all packages on this disk that `root` needs.
@@ -165,4 +179,53 @@ fn local(metadata: &Metadata, root: &PackageId) -> BTreeSet<PathBuf> {
     let here = |id: &PackageId| metadata[id].source.is_none();
     let folder = |id: &PackageId| metadata[id].manifest_path.parent().map(|folder| folder.to_owned().into());
     found.into_iter().filter(|id| here(id)).filter_map(folder).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_asked_where_it_builds_and_sees_the_settings_there() {
+        let project = tempfile::tempdir().unwrap();
+        let folder = project.path().canonicalize().unwrap();
+        let save = |name: &str, text: &str| {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        };
+        save("Cargo.toml", "[package]\nname = \"m\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n");
+        save("src/lib.rs", "");
+        let package = Package::new(folder.clone());
+        let own = Inputs {
+            folders: BTreeSet::from([folder.clone()]),
+            manifests: BTreeSet::from([folder.join("Cargo.toml")]),
+        };
+        assert_eq!(package.sources().unwrap(), own);
+        save(".cargo/config.toml", "[build");
+        let error = format!("{:#}", package.sources().unwrap_err());
+        assert!(error.contains(".cargo/config.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_workspace_of_a_package_says_how_it_is_built_too() {
+        let home = tempfile::tempdir().unwrap();
+        let workspace = home.path().canonicalize().unwrap();
+        std::fs::create_dir_all(workspace.join("m/src")).unwrap();
+        std::fs::write(workspace.join("Cargo.toml"), "[workspace]\nmembers = [\"m\"]\nresolver = \"3\"\n")
+            .unwrap();
+        std::fs::write(workspace.join("m/Cargo.toml"), "[package]\nname = \"m\"\nversion = \"0.1.0\"\n")
+            .unwrap();
+        std::fs::write(workspace.join("m/src/lib.rs"), "").unwrap();
+        let inputs = Package::new(workspace.join("m")).sources().unwrap();
+        assert_eq!(inputs.folders, BTreeSet::from([workspace.join("m")]));
+        assert_eq!(inputs.manifests, ["Cargo.toml", "m/Cargo.toml"].map(|name| workspace.join(name)).into());
+    }
+
+    #[test]
+    fn what_cargo_has_noted_is_read_with_its_spaces() {
+        let noted = "/t/libm.so: /m/src/lib.rs /m\\ n/words.txt\n";
+        assert_eq!(names(noted).collect::<Vec<_>>(), ["/m/src/lib.rs", "/m n/words.txt"]);
+        assert_eq!(names("").count(), 0);
+    }
 }

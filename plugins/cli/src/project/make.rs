@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, anyhow};
 
 use super::target::Target;
-use super::{BuildError, Profile, Said, tool};
+use super::{BuildError, Fault, Profile, Said, tool, unlinked};
 use crate::{ansi, module};
 
 /// The names by which make finds its file.
@@ -85,8 +85,11 @@ impl Makefile {
             date_back(&folders, begin);
         }
         if !ended.success {
-            let said = Said { place: place(&ended.said), text: ended.said };
-            return Err(BuildError::Refused { folder: self.folder.clone(), tool: "make", said });
+            return Err(BuildError::Refused {
+                folder: self.folder.clone(),
+                tool: "make",
+                said: said(&ended.said),
+            });
         }
         let module = newest_module(&folders)?;
         built(&module);
@@ -131,6 +134,17 @@ fn newest_module(folders: &[&Path]) -> anyhow::Result<PathBuf> {
     })
 }
 
+/// What is kept of what make and its tools `said`.
+fn said(text: &str) -> Said {
+    let mut said = Said::default();
+    match (place(text), unlinked::of_make(text)) {
+        (Some(place), _) => said.add(text, Fault::Code, Some(place)),
+        (None, Some(unlinked)) => said.add(&unlinked.text, Fault::Linking, unlinked.first),
+        (None, None) => said.add(text, Fault::Tool, None),
+    }
+    said
+}
+
 /// `file:line:column` of the first mistake, as gcc and clang write it.
 fn place(said: &str) -> Option<String> {
     let plain = ansi::plain(said);
@@ -163,6 +177,22 @@ mod tests {
                 .unwrap();
         }
         assert_eq!(seen, ["1", "2\n"]);
+    }
+
+    #[test]
+    fn what_the_linker_misses_is_told_without_what_the_compiler_warned_of() {
+        let project = tempfile::tempdir().unwrap();
+        let save = |name: &str, text: &str| std::fs::write(project.path().join(name), text).unwrap();
+        save("m.c", "int nowhere(void);\nstatic int unused;\nint f(void) { return nowhere(); }\n");
+        for (flags, missed) in [("", "nowhere"), ("-lnot_there", "not_there")] {
+            let rule = format!("m.so: m.c\n\t$(CC) -Wall -fPIC -shared -Wl,-z,defs -o $@ $< {flags}\n");
+            save("Makefile", &rule);
+            let built = Makefile::find(project.path()).unwrap().build(Profile::Dev, &mut |_| {});
+            let Err(BuildError::Refused { said, .. }) = built else { panic!("{built:?}") };
+            assert_eq!(said.fault, Fault::Linking, "{}", said.text);
+            assert!(said.first.unwrap().contains(missed), "{}", said.text);
+            assert!(said.text.contains(missed) && !said.text.contains("unused"), "{}", said.text);
+        }
     }
 
     #[test]

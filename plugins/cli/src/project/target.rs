@@ -2,13 +2,14 @@
 //!
 //! Owns what each needs of the machine that builds, and the words for what is missing. Must not install anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 use hotbay_api::Platform;
 
 use super::cargo::MISSING;
+use super::linker;
 
 /// A platform.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,36 +70,33 @@ impl Target {
         self.is_foreign().then(|| format!("{}{name}", self.prefix))
     }
 
-    /// The variable by which an author names cargo another linker for it.
-    fn linker_variable(&self) -> String {
-        format!("CARGO_TARGET_{}_LINKER", self.triple.to_uppercase().replace('-', "_"))
-    }
-
-    /// The setting by which cargo links for it, unless the author has chosen.
-    pub fn cargo_setting(&self) -> Option<String> {
-        let chosen = std::env::var_os(self.linker_variable()).is_some();
-        let linker = self.tool("gcc").filter(|_| !chosen)?;
+    /// The setting by which cargo links the package in `folder` for it, unless the author has chosen.
+    pub fn cargo_setting(&self, folder: &Path) -> Option<String> {
+        let linker = self.tool("gcc").filter(|_| !linker::is_chosen(self.triple, folder))?;
         Some(format!("target.{}.linker=\"{linker}\"", self.triple))
     }
 
-    /// Whether this machine can build packages of cargo for it.
+    /// Whether this machine can build the package of cargo in `folder` for it.
     ///
     /// # Errors
     /// What is missing, and how it is had.
-    pub fn check_cargo(&self) -> anyhow::Result<()> {
+    pub fn check_cargo(&self, folder: &Path) -> anyhow::Result<()> {
         let Self { platform, triple, .. } = self;
         let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let output = Command::new(rustc).args(["--print", "target-libdir", "--target", *triple]).output();
-        let output = output.with_context(|| format!("failed to start rustc; {MISSING}"))?;
-        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let mut command = Command::new(rustc);
+        // As for the build: which toolchain it is may be said there.
+        command.args(["--print", "target-libdir", "--target", *triple]).current_dir(folder);
+        let output = command.output().with_context(|| format!("failed to start rustc; {MISSING}"))?;
+        let library = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
         ensure!(
-            output.status.success() && folder.is_dir(),
+            output.status.success() && library.is_dir(),
             "Rust's standard library for {platform} is not installed; run `rustup target add {triple}`"
         );
-        if std::env::var_os(self.linker_variable()).is_some() {
+        if linker::is_chosen(triple, folder) {
             return Ok(());
         }
-        let other = format!(", or name another linker in {}", self.linker_variable());
+        let variable = linker::variable(triple);
+        let other = format!(", or name another linker in {variable} or, for {triple}, in .cargo/config.toml");
         self.check_tool("gcc", "links", &other)
     }
 
@@ -136,10 +134,9 @@ mod tests {
     #[test]
     fn each_platform_names_its_tools_as_debian_and_cargo_do() {
         let arm = Target::find("linux/arm64").unwrap();
-        assert_eq!(arm.linker_variable(), "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER");
         assert_eq!(arm.tool("gcc").is_some(), std::env::consts::ARCH != "aarch64");
         let own = KNOWN.iter().find(|target| !target.is_foreign()).unwrap();
-        assert_eq!((own.tool("gcc"), own.cargo_setting()), (None, None));
+        assert_eq!((own.tool("gcc"), own.cargo_setting(Path::new("/"))), (None, None));
         assert!(Target::find("linux/riscv64").is_err());
     }
 }

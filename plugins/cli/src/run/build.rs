@@ -45,6 +45,11 @@ pub(crate) fn repository(reference: &str) -> Option<&str> {
     (!repository.contains('@')).then_some(repository)
 }
 
+/// What a repository is called, without where it lies.
+pub(crate) fn called(repository: &str) -> &str {
+    repository.rsplit('/').next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use self::module::{File, Job, Module};
-use super::Handed;
 use super::build::Build;
 use super::desired::Desired;
+use super::{Handed, Served};
 
 /// A bay that could not be written is written again after this.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ pub(super) struct Plane {
     writer: Writer,
     report: PathBuf,
     modules: BTreeMap<EntryKey, Module>,
+    /// Those that are to be served from the build, and whose name is a neighbour's.
+    nameless: BTreeSet<EntryKey>,
     /// Entries that are to be removed from the bay.
     gone: BTreeSet<EntryKey>,
     /// When to write again what could not be written.
@@ -51,6 +53,7 @@ impl Plane {
             writer,
             report,
             modules: BTreeMap::new(),
+            nameless: BTreeSet::new(),
             gone: BTreeSet::new(),
             write_due: None,
             layouts: 0,
@@ -97,9 +100,21 @@ impl Plane {
             }
             self.write();
             if let Some(handed) = &handed {
-                (handed.told)(self.modules.iter().filter_map(|(key, module)| module.served(key)).collect());
+                (handed.told)(self.served());
             }
         }
+    }
+
+    /// What becomes of the modules that are to be served from the build.
+    fn served(&self) -> Vec<Served> {
+        let twice = |key| {
+            let words = format!(
+                "the YAML asks for {key} twice, and the first one, which counts, is for another module; give one of them another name"
+            );
+            Served::Nowhere(words)
+        };
+        let served = self.modules.iter().filter_map(|(key, module)| module.served(key));
+        served.chain(self.nameless.iter().map(twice)).collect()
     }
 
     fn done(&mut self, done: Result<(EntryKey, Job, Result<Prepared, Refusal>), JoinError>) {
@@ -129,6 +144,7 @@ impl Plane {
         });
         let wanted = dropped.chain(asked);
         let mut present = BTreeSet::new();
+        self.nameless.clear();
         for (mut module, file) in wanted {
             let key = match key_of(&module) {
                 Ok(key) => key,
@@ -139,6 +155,10 @@ impl Plane {
             };
             if !present.insert(key.clone()) {
                 tracing::warn!(module = %key, "asked for twice; the first one counts");
+                let counts = self.modules.get(&key).and_then(|first| first.served(&key));
+                if file.is_some() && counts.is_none() {
+                    self.nameless.insert(key);
+                }
                 continue;
             }
             let since = self.modules.get(&key).map_or(self.takes, |known| known.since);
@@ -242,4 +262,43 @@ fn from_drop_in(drop_in: &DropIn) -> (HandlerModule, Option<File>) {
     let mut module = HandlerModule::new(&drop_in.key.name, spec);
     module.metadata.namespace = Some(drop_in.key.namespace.clone());
     (module, Some(File { digest: drop_in.digest, bytes: Bytes::from_owner(Arc::clone(&drop_in.bytes)) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use hotbay_registry::Options;
+
+    use super::*;
+
+    fn asks(repository: &str) -> HandlerModule {
+        let source = ModuleSource { oci: Some(OciSource { reference: format!("r.io/{repository}:1") }) };
+        HandlerModule::new("m", HandlerModuleSpec { source, ..HandlerModuleSpec::default() })
+    }
+
+    #[test]
+    fn who_hands_a_build_over_hears_that_a_neighbour_has_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        let writer = Writer::new(home.path().join("bay")).unwrap();
+        let mut plane = Plane::new(Client::new(Options::default()), writer, home.path().join("report"));
+        plane.build = Some(Build {
+            repository: Some("r.io/own".to_owned()),
+            path: home.path().join("m.so"),
+            digest: Digest::of(b"m"),
+            bytes: Bytes::from_static(b"m"),
+        });
+        let mut served = |repositories: &[&str]| {
+            plane.asked.modules = repositories.iter().map(|repository| asks(repository)).collect();
+            plane.take();
+            plane.served()
+        };
+        let own = [Served::As { key: EntryKey::new("default", "m").unwrap(), refused: None }];
+        assert_eq!(served(&["own", "other"]), own);
+        assert_eq!(served(&["own", "own"]), own, "it is served");
+        let lost = served(&["other", "own"]);
+        assert!(
+            matches!(&lost[..], [Served::Nowhere(words)] if words.contains("asks for default/m twice")),
+            "{lost:?}"
+        );
+        assert_eq!(served(&["own"]), own, "it has its name again");
+    }
 }

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use hotbay_api::Digest;
 use hotbay_e2e::laptop::command;
-use hotbay_e2e::modules;
+use hotbay_e2e::{broken, modules};
+use serde_json::{Value, json};
 
 use crate::workshop::HOTBAY;
 
@@ -44,6 +45,46 @@ async fn both_forms_are_pushed_and_inspected() {
             assert!(by_name.contains(words), "{form}: {words} is missing in {by_name}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_index_of_several_platforms_says_what_it_is_built_from() {
+    let (project, layout) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(project.path()).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(args);
+        // A leap day, as seconds since 1970.
+        let output = git.env("GIT_COMMITTER_DATE", "951782400 +0000").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    fs::write(project.path().join(".gitignore"), "*.so\n").unwrap();
+    git(&["init", "--quiet"]);
+    git(&["remote", "add", "origin", "https://ada:secret@git.example.com/team/hello.git"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "first"]);
+    let hello = modules::hello("1.0");
+    let files = [("here.so", hello.clone()), ("other.so", broken::other_machine(&hello))];
+    let [here, other] = files.map(|(name, module)| {
+        let file = project.path().join(name);
+        fs::copy(module, &file).unwrap();
+        file
+    });
+    let to = format!("oci:{}:hello", layout.path().display());
+    let pushed = prints(&["push".as_ref(), here.as_ref(), other.as_ref(), to.as_ref()]).await;
+    let digest = pushed.trim().rsplit("sha256:").next().unwrap();
+    let index = fs::read(layout.path().join("blobs/sha256").join(digest)).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2, "{index:#}");
+    let expected = json!({
+        "org.opencontainers.image.source": "https://git.example.com/team/hello.git",
+        "org.opencontainers.image.revision": git(&["rev-parse", "HEAD"]),
+        "org.opencontainers.image.created": "2000-02-29T00:00:00Z",
+        "org.opencontainers.image.title": "hello.so",
+        "org.opencontainers.image.version": "0.1.0",
+    });
+    assert_eq!(index["annotations"], expected, "{index:#}");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! What a module's author types: `new`, `cargo test`, `build`, `check`, `run`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use hotbay_e2e::cargo::on_its_own;
 use hotbay_e2e::laptop::{Laptop, Role};
 use hotbay_e2e::wait::wait_for;
 use rustix::process::Signal;
@@ -12,10 +14,13 @@ use tokio::process::Command;
 use crate::workshop::HOTBAY;
 
 mod checks;
+mod ends;
 mod kinds;
+mod links;
 mod loops;
 mod pages;
 mod platforms;
+mod releases;
 
 /// An author's terminal.
 struct Terminal {
@@ -42,7 +47,7 @@ impl Terminal {
         let mut command = Command::new(program);
         command.args(args).current_dir(self.path(folder)).envs(env.iter().copied()).stdin(Stdio::null());
         // Of the test's own build; an author has none of it.
-        command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+        on_its_own(command.as_std_mut());
         let output = command.output().await.unwrap();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), format!("{out}{err}"))
@@ -118,6 +123,16 @@ async fn is_developed(project: &Path) {
     laptop.serves("/greet/ada", "Ahoy, ada and all\n").await;
     std::fs::write(project.join("src/words/mod.rs"), "pub const END: &str = \" alone\";\n").unwrap();
     laptop.serves("/greet/ada", "Ahoy, ada alone\n").await;
+    links::are_told_in_rust(&laptop, project).await;
+    // A file outside of the package, which is not there when it is missed first.
+    let outside = project.join("../end.txt");
+    let with_end = text.replace("{who}!\\n\"", "{who}{}\\n\", include_str!(\"../../end.txt\")");
+    std::fs::write(&source, with_end).unwrap();
+    pages::shows(&laptop, "/greet/ada", "end.txt`: No such file").await;
+    std::fs::write(&outside, " outside").unwrap();
+    laptop.serves("/greet/ada", "Ahoy, ada outside\n").await;
+    std::fs::write(&outside, " elsewhere").unwrap();
+    laptop.serves("/greet/ada", "Ahoy, ada elsewhere\n").await;
     // Under another tag, too.
     let tagged = std::fs::read_to_string(&yaml).unwrap().replace("greet:0.1.0", "greet:0.2.0");
     std::fs::write(&yaml, tagged).unwrap();
@@ -162,6 +177,15 @@ async fn build_says_what_is_missing_before_it_compiles() {
     let arguments = ["build", "plain", "--platform", "linux/arm64"];
     let (success, text) = terminal.types("", HOTBAY, &arguments, &[("RUSTC", "false")]).await;
     assert!(!success && text.contains("`rustup target add aarch64-unknown-linux-gnu`"), "{text}");
+    // Which toolchain it is may be said in the package's folder.
+    let (rustc, asked) = (terminal.path("rustc"), terminal.path("asked"));
+    std::fs::write(&rustc, format!("#!/bin/sh\npwd -P > {}\nexit 1\n", asked.display())).unwrap();
+    std::fs::set_permissions(&rustc, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let environment = [("RUSTC", rustc.to_str().unwrap())];
+    let (success, _) = terminal.types("", HOTBAY, &arguments, &environment).await;
+    assert!(!success, "there is no library");
+    let folder = terminal.path("plain").canonicalize().unwrap();
+    assert_eq!(std::fs::read_to_string(&asked).unwrap().trim_end(), folder.to_str().unwrap());
     let (success, text) = terminal.hotbay("", &["build", "plain"]).await;
     assert!(!success && text.contains("crate-type = [\"cdylib\"]"), "{text}");
 }

@@ -1,6 +1,7 @@
-//! Configs of modules: one file for several modules, every wrong field named, and ten thousand changes.
+//! Configs of modules: one file for several modules, every wrong field named, ten thousand changes, and one while calls are under way.
 
 mod changes;
+mod drains;
 mod pod;
 
 use std::ffi::OsStr;

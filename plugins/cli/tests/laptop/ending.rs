@@ -116,6 +116,12 @@ async fn a_stop_that_hangs_does_not_keep_an_engine() {
     laptop.active("default/faulty").await;
     laptop.signal(Role::Run, Signal::INT).await;
     assert_eq!(laptop.ended().await.code(), Some(0));
+    laptop
+        .says(&[
+            "default/faulty",
+            "stop did not return within 3s; make it async (HB_PENDING), then it has 10s",
+        ])
+        .await;
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@ use hotbay_e2e::http::{Protocol, get};
 use hotbay_e2e::laptop::{Laptop, Role, send};
 use hotbay_e2e::load::Load;
 use hotbay_e2e::modules;
-use hotbay_e2e::wait::wait_for;
+use hotbay_e2e::wait::{in_time, wait_for};
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::workshop::{V1, Workshop, yaml};
 
@@ -119,6 +121,7 @@ async fn a_create_that_does_not_return_holds_up_nobody_else() {
     let laptop = start(&shop).await;
     set_mode(&shop, "create-hang");
     laptop.failed(FAULTY, Reason::StartTimeout).await;
+    laptop.says(&[FAULTY, "create did not return within 3s", "Another loader thread goes on"]).await;
     shop.drop_in("libecho.so", &modules::echo());
     laptop.answers("/echo/x", 200).await;
     the_old_serves_until_it_is_cured(&shop, &laptop).await;
@@ -137,6 +140,37 @@ async fn a_create_that_stays_pending_is_given_up() {
     assert_eq!(laptop.get("/faulty").await.text(), "none\n");
     laptop.failed(FAULTY, Reason::StartTimeout).await;
     the_old_serves_until_it_is_cured(&shop, &laptop).await;
+}
+
+/// The engine's threads on which a module's own tokio runs.
+async fn runtimes(laptop: &Laptop) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", laptop.pid(Role::Engine).await)).unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "hotbay-tokio").count()
+}
+
+#[tokio::test]
+async fn a_start_that_was_given_up_leaves_no_thread_and_no_connection() {
+    // A database that takes connections and never says a word.
+    let database = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let shop = Workshop::new();
+    shop.push(&modules::bookmarks(), "bookmarks:1.0").await;
+    let url = format!("postgres://user:secret@{}/shop", database.local_addr().unwrap());
+    let config = format!("config: {{database: \"{url}\", connections: 1, patience: 10m}}");
+    shop.save("bookmarks.yaml", &yaml("bookmarks", "bookmarks:1.0", &config));
+    let laptop = shop.run().await;
+    for _try in 0..2 {
+        let (mut connection, _) = in_time("the connection", database.accept()).await.unwrap();
+        wait_for("the module's tokio is the only one", async || match runtimes(&laptop).await {
+            1 => Ok(()),
+            count => Err(format!("{count} of them run")),
+        })
+        .await;
+        let mut said = Vec::new();
+        in_time("the end", connection.read_to_end(&mut said)).await.unwrap();
+        assert!(!said.is_empty(), "it was the module");
+        laptop.failed("default/bookmarks", Reason::StartTimeout).await;
+    }
 }
 
 #[tokio::test]
@@ -177,6 +211,40 @@ async fn a_panic_in_a_handler_is_a_500() {
     laptop.says(&[FAULTY, "the config asked the handler to panic"]).await;
     assert_eq!(laptop.get("/hello").await.text(), V1);
     assert_eq!(laptop.report().engine, 1, "no engine was replaced");
+}
+
+#[tokio::test]
+async fn a_panic_when_a_call_is_dropped_is_said_and_costs_nothing() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    let panics =
+        || laptop.lines().iter().filter(|line| line.contains("asked the call's state to panic")).count();
+    set_mode(&shop, "handler-drop-panic");
+    laptop.answers("/faulty", 504).await;
+    wait_for("the call that took too long has panicked", async || {
+        (panics() > 0).then_some(()).ok_or("no".into())
+    })
+    .await;
+    // The other way in which a call ends early: its client leaves.
+    let config = "config: {mode: handler-drop-panic}, timeouts: {request: 10m}";
+    swap(&shop, &laptop, |shop| shop.save("faulty.yaml", &yaml("faulty", "faulty:1.0", config))).await;
+    let said = panics();
+    let mut leaves = TcpStream::connect(laptop.address).await.unwrap();
+    leaves.write_all(b"GET /faulty HTTP/1.1\r\nhost: x\r\nx-request-id: who-leaves\r\n\r\n").await.unwrap();
+    laptop.says(&[FAULTY, "the call begins to wait", "who-leaves"]).await;
+    drop(leaves);
+    wait_for("its call has panicked", async || (panics() > said).then_some(()).ok_or("no".into())).await;
+    assert_eq!(laptop.get("/hello").await.text(), V1);
+    swap(&shop, &laptop, |shop| set_mode(shop, "none")).await;
+    assert_eq!(laptop.get("/faulty").await.text(), "none\n");
+    assert_eq!(laptop.report().engine, 1, "no engine was replaced");
+}
+
+/// Waits until what `save` asks for serves: until then a request may reach the one before, which never answers.
+async fn swap(shop: &Workshop, laptop: &Laptop, save: impl FnOnce(&Workshop)) {
+    let before = laptop.active(FAULTY).await;
+    save(shop);
+    laptop.entry(FAULTY, "the next one serves", |entry| entry.serving != before.serving).await;
 }
 
 #[tokio::test]
@@ -252,6 +320,11 @@ async fn a_handler_that_aborts_twice_is_quarantined() {
 #[tokio::test]
 async fn a_handler_with_a_wild_read_is_quarantined() {
     a_handler_that_ends_the_engine("handler-segv", "SIGSEGV at 0x8 during GET /faulty").await;
+}
+
+#[tokio::test]
+async fn a_module_whose_own_thread_aborts_twice_is_quarantined() {
+    a_handler_that_ends_the_engine("thread-abort", "SIGABRT on a thread that it has made").await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use hotbay_e2e::cargo::on_its_own;
 use hotbay_e2e::laptop::free_address;
 use hotbay_e2e::modules;
 use hotbay_e2e::wait::wait_for;
@@ -21,7 +22,7 @@ fn hotbay(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(HOTBAY);
     command.args(args).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     // Of the test's own build; an author has none of it.
-    command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+    on_its_own(command.as_std_mut());
     command
 }
 

@@ -180,7 +180,7 @@ async fn run_names_what_is_wrong_with_the_bytes() {
 async fn run_names_what_is_wrong_with_a_file() {
     let (bench, whole) = (Bench::new().await, modules::hello("1.0"));
     let cases: [(PathBuf, Reason, &[&str]); 10] = [
-        (broken::not_elf(), Reason::InvalidElf, &["neither an ELF file", "build a cdylib"]),
+        (broken::not_elf(), Reason::InvalidElf, &["neither an ELF file", "in Rust a cdylib"]),
         (broken::truncated(&whole), Reason::InvalidElf, &["copy it whole"]),
         (broken::other_machine(&whole), Reason::WrongArchitecture, &["linux/", "push one"]),
         (broken::unknown_machine(&whole), Reason::WrongArchitecture, &["machine number 243", "build it for"]),
@@ -213,7 +213,11 @@ async fn run_names_what_fails_in_create() {
     let cases = [
         ("create-error", Reason::StartFailed, "the config asked create to fail"),
         ("create-panic", Reason::StartFailed, "the config asked create to panic"),
-        ("create-hang", Reason::StartTimeout, "did not start within 3s; look at"),
+        (
+            "create-hang",
+            Reason::StartTimeout,
+            "create did not return within 3s; make it async (HB_PENDING), then it has 30s",
+        ),
         ("create-pending", Reason::StartTimeout, "did not start within 30s"),
     ];
     for (mode, reason, words) in cases {

@@ -93,13 +93,16 @@ async fn a_body_that_is_declared_too_large_is_refused_at_once() {
     shop.drop_in("libecho.so", &modules::echo());
     let laptop = shop.run().await;
     laptop.active("local/echo").await;
-    let mut stream = TcpStream::connect(laptop.address).await.unwrap();
-    // Nothing of the body is sent: it is the head that is refused.
-    let head = "POST /echo/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1048577\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut status = [0; "HTTP/1.1 413".len()];
-    stream.read_exact(&mut status).await.unwrap();
-    assert_eq!(str::from_utf8(&status).unwrap(), "HTTP/1.1 413");
+    // Of one nothing of the body is sent: it is the head that is refused. Who sends all of it has the answer, too.
+    for (length, sent) in [(1024 * 1024 + 1, 0), (16 * 1024 * 1024, 16 * 1024 * 1024)] {
+        let mut stream = TcpStream::connect(laptop.address).await.unwrap();
+        let head = format!("POST /echo/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; sent]).await.unwrap();
+        let mut status = [0; "HTTP/1.1 413".len()];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(str::from_utf8(&status).unwrap(), "HTTP/1.1 413");
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! An axum Router as a module, served to real clients: what tokio and axum have for an application works, streams flow, and a panic costs its request.
 
+mod bodies;
+
 use std::fs;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use hotbay_e2e::http::{Connection, Protocol, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
 use hotbay_e2e::modules;
-use hotbay_e2e::wait::wait_for;
+use hotbay_e2e::wait::{in_time, wait_for};
 use http::{HeaderValue, Method};
 use hyper::ext::Protocol as Extended;
 use hyper_util::rt::TokioIo;
@@ -16,9 +17,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::workshop::{V1, Workshop, yaml};
-
-const MIB: usize = 1024 * 1024;
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The example, and `hello` beside it.
 async fn start(shop: &Workshop) -> Laptop {
@@ -62,7 +60,7 @@ impl Raw {
             }
             true
         };
-        tokio::time::timeout(DEADLINE, read).await.unwrap()
+        in_time(text, read).await
     }
 }
 
@@ -90,7 +88,7 @@ async fn an_axum_router_is_a_module_unchanged() {
 }
 
 #[tokio::test]
-async fn timers_tasks_threads_and_sockets_work_in_a_handler() {
+async fn timers_tasks_threads_sockets_and_files_work_in_a_handler() {
     let shop = Workshop::new();
     let laptop = start(&shop).await;
     for (path, text) in [("/sleep/30", "slept\n"), ("/spawn/21", "42\n"), ("/blocking/14", "42\n")] {
@@ -107,6 +105,14 @@ async fn timers_tasks_threads_and_sockets_work_in_a_handler() {
     });
     assert_eq!(laptop.get(&format!("/tcp?address={address}&words=hi")).await.text(), "HI");
     server.await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let asked = format!("/file?folder={}&words=kept", folder.path().display());
+    assert_eq!(laptop.get(&asked).await.text(), "kept");
+    assert_eq!(fs::read_to_string(folder.path().join("note.txt")).unwrap(), "kept");
+    // tokio's error reaches the handler, which answers by itself.
+    let refused = laptop.get("/file?folder=/nonexistent&words=lost").await;
+    assert_eq!(refused.status, 502);
+    assert!(refused.text().contains("No such file"), "{}", refused.text());
 }
 
 #[tokio::test]
@@ -170,7 +176,7 @@ async fn a_websocket_of_axum_speaks_and_ends() {
 /// So many bytes.
 async fn hears(socket: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<u8> {
     let mut heard = vec![0; count];
-    tokio::time::timeout(DEADLINE, socket.read_exact(&mut heard)).await.unwrap().unwrap();
+    in_time("the bytes", socket.read_exact(&mut heard)).await.unwrap();
     heard
 }
 
@@ -198,7 +204,7 @@ async fn a_websocket_of_axum_speaks_on_a_stream_of_http_2() {
     // A close is answered by a close, and then the stream ends; the connection does not.
     socket.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
     assert_eq!(hears(&mut socket, 2).await, [0x88, 0]);
-    assert_eq!(tokio::time::timeout(DEADLINE, socket.read(&mut [0])).await.unwrap().unwrap(), 0);
+    assert_eq!(in_time("the end", socket.read(&mut [0])).await.unwrap(), 0);
     assert_eq!(
         connection.send(asks("/ws", "talk")).await.unwrap().status,
         400,
@@ -206,45 +212,6 @@ async fn a_websocket_of_axum_speaks_on_a_stream_of_http_2() {
     );
     assert_eq!(connection.send(asks("/user", "websocket")).await.unwrap().status, 404);
     assert_eq!(connection.send(plain()).await.unwrap().status, 200);
-}
-
-/// The most memory that the engine ever had, in bytes.
-async fn peak(laptop: &Laptop) -> usize {
-    let pid = laptop.pid(Role::Engine).await;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
-}
-
-#[tokio::test]
-async fn a_hundred_mebibytes_flow_through_little_memory() {
-    let shop = Workshop::new();
-    shop.push(&modules::router(), "router:1.0").await;
-    shop.save("router.yaml", &yaml("router", "router:1.0", "limits: {maxRequestBodySize: 200Mi}"));
-    let laptop = shop.run().await;
-    laptop.serves("/hello", "Hello from axum\n").await;
-    let before = peak(&laptop).await;
-
-    let mut down = Raw::get(laptop.address, "/download?mib=100").await;
-    // It waits for a client that does not read: what it may take to wait is taken now.
-    assert!(down.sees("\r\n\r\n").await);
-    let mut total = 0;
-    let mut buffer = vec![0; 64 * 1024];
-    while total < 100 * MIB {
-        let count = down.stream.read(&mut buffer).await.unwrap();
-        assert!(count > 0, "cut after {total} bytes");
-        total += count;
-    }
-
-    let mut up = Raw::open(laptop.address).await;
-    up.write(&format!("POST /upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 100 * MIB))
-        .await;
-    for _ in 0..1600 {
-        up.stream.write_all(&buffer).await.unwrap();
-    }
-    assert!(up.sees(&format!("{}\n", 100 * MIB)).await);
-    let grown = peak(&laptop).await - before;
-    assert!(grown < 16 * MIB, "{grown} bytes more");
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
-//! Bodies that come and go in pieces, through a C module that does one thing a handler (`tests/modules/streams.c`).
+//! Bodies that come and go in pieces, through a C module that does one thing a handler (`tests/modules/streams.c`), and what the SDK has for them, through
+//! the example `streams`, whose handlers do the same.
 
 mod cuts;
+mod sdk;
 mod upgrades;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Command;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,40 +15,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotbay_e2e::http::{Answer, Body, Connection, Protocol, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
-use hotbay_e2e::wait::wait_for;
+use hotbay_e2e::wait::{in_time, wait_for};
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 
-use crate::workshop::{Workshop, yaml};
+use crate::workshop::{Workshop, compile, yaml};
 
 const BOTH: [Protocol; 2] = [Protocol::H1, Protocol::H2c];
 const MIB: usize = 1 << 20;
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The module, compiled once a run.
-fn streams() -> &'static Path {
+pub fn streams() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let repo = Path::new(env!("CARGO_MANIFEST_DIR"));
         let module =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("streams-{}.so", std::process::id()));
-        let output = Command::new("cc")
-            .args(
-                "-O2 -g0 -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror -shared"
-                    .split(' '),
-            )
-            .args("-Wl,-s,-z,defs,-z,now,--gc-sections".split(' '))
-            .arg("-I")
-            .arg(repo.join("../abi/include"))
-            .arg("-o")
-            .arg(&module)
-            .arg("-x")
-            .arg("c")
-            .arg(source(&repo.join("tests/modules/streams.c"), &module))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        compile(&source(&repo.join("tests/modules/streams.c"), &module), &module);
         module
     })
 }
@@ -75,7 +60,12 @@ async fn start(shop: &Workshop) -> Laptop {
 
 /// The same, with so much time for each answer to begin.
 async fn start_within(shop: &Workshop, time: &str) -> Laptop {
-    shop.push(streams(), "streams:1.0").await;
+    start_module(shop, streams(), time).await
+}
+
+/// The same, with another module.
+async fn start_module(shop: &Workshop, module: &Path, time: &str) -> Laptop {
+    shop.push(module, "streams:1.0").await;
     let spec = format!("limits: {{maxRequestBodySize: 2Gi}}, timeouts: {{request: {time}}}");
     shop.save("streams.yaml", &yaml("streams", "streams:1.0", &spec));
     let laptop = shop.run().await;
@@ -114,7 +104,7 @@ impl<I: Iterator<Item = Result<Frame<Bytes>, Infallible>> + Unpin> hyper::body::
 
 /// The next piece of an answer; `None` at its end.
 async fn piece(response: &mut Response<Incoming>) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-    tokio::time::timeout(DEADLINE, response.frame()).await.unwrap()
+    in_time("a piece", response.frame()).await
 }
 
 async fn text(response: &mut Response<Incoming>) -> String {
@@ -161,21 +151,25 @@ async fn down(laptop: &Laptop, protocol: Protocol, mib: usize) -> usize {
     taken
 }
 
+/// A gibibyte up and another down, by both protocols, within a few MiB.
+async fn a_gib_each_way(laptop: &Laptop) {
+    for protocol in BOTH {
+        // What is needed once is not what is counted.
+        up(laptop, protocol, 8).await;
+        down(laptop, protocol, 8).await;
+        let before = peak(laptop).await;
+        assert_eq!(up(laptop, protocol, 1024).await, format!("{} x-sum=7", 1024 * MIB), "{protocol:?}");
+        assert_eq!(down(laptop, protocol, 1024).await, 1024 * MIB, "{protocol:?}");
+        // The kernel adds up what each thread has, and not at once: it may be less.
+        let grown = peak(laptop).await.saturating_sub(before);
+        assert!(grown < 6 * MIB, "{protocol:?}: {grown} bytes more at the peak");
+    }
+}
+
 #[tokio::test]
 async fn a_gib_goes_up_and_another_down_within_a_few_mib() {
     let shop = Workshop::new();
-    let laptop = start(&shop).await;
-    for protocol in BOTH {
-        // What is needed once is not what is counted.
-        up(&laptop, protocol, 8).await;
-        down(&laptop, protocol, 8).await;
-        let before = peak(&laptop).await;
-        assert_eq!(up(&laptop, protocol, 1024).await, format!("{} x-sum=7", 1024 * MIB), "{protocol:?}");
-        assert_eq!(down(&laptop, protocol, 1024).await, 1024 * MIB, "{protocol:?}");
-        // The kernel adds up what each thread has, and not at once: it may be less.
-        let grown = peak(&laptop).await.saturating_sub(before);
-        assert!(grown < 6 * MIB, "{protocol:?}: {grown} bytes more at the peak");
-    }
+    a_gib_each_way(&start(&shop).await).await;
 }
 
 #[tokio::test]
@@ -199,34 +193,42 @@ async fn events_arrive_as_they_are_made_and_for_longer_than_an_answer_may_take_t
     }
 }
 
-#[tokio::test]
-async fn bodies_go_both_ways_at_once() {
-    let shop = Workshop::new();
-    let laptop = start(&shop).await;
+/// So much comes back while more of it is sent.
+async fn mebibytes_come_back(laptop: &Laptop, mib: usize) {
     let asked =
-        request(Protocol::H2c, Method::POST, "localhost", "/echo", sent(64, Bytes::from_static(&[7; MIB])));
-    let mut response = open(&laptop, Protocol::H2c).await.begin(asked).await.unwrap();
+        request(Protocol::H2c, Method::POST, "localhost", "/echo", sent(mib, Bytes::from_static(&[7; MIB])));
+    let mut response = open(laptop, Protocol::H2c).await.begin(asked).await.unwrap();
     let mut taken = 0;
     while let Some(frame) = piece(&mut response).await {
         taken += frame.unwrap().into_data().unwrap().len();
     }
-    assert_eq!(taken, 64 * MIB);
+    assert_eq!(taken, mib * MIB);
 }
 
 #[tokio::test]
-async fn trailers_follow_where_the_protocol_has_them() {
+async fn bodies_go_both_ways_at_once() {
     let shop = Workshop::new();
-    let laptop = start(&shop).await;
+    mebibytes_come_back(&start(&shop).await, 64).await;
+}
+
+/// An answer's trailers, announced where HTTP/1.1 wants it.
+async fn a_sum_follows(laptop: &Laptop) {
     for protocol in BOTH {
         let mut asked = get(protocol, "/sum");
         asked.headers_mut().insert("te", HeaderValue::from_static("trailers"));
-        let mut answer = open(&laptop, protocol).await.begin(asked).await.unwrap();
+        let mut answer = open(laptop, protocol).await.begin(asked).await.unwrap();
         assert_eq!(text(&mut answer).await, "one");
         let trailers = piece(&mut answer).await.unwrap().unwrap().into_trailers().unwrap();
         assert_eq!(trailers.len(), 1, "{protocol:?}: {trailers:?}");
         assert_eq!(trailers["x-sum"], "3", "{protocol:?}");
         assert!(piece(&mut answer).await.is_none(), "{protocol:?}");
     }
+}
+
+#[tokio::test]
+async fn trailers_follow_where_the_protocol_has_them() {
+    let shop = Workshop::new();
+    a_sum_follows(&start(&shop).await).await;
 }
 
 #[tokio::test]

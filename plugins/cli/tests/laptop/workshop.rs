@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use hotbay_e2e::laptop::{Laptop, command};
 use hotbay_e2e::shipped;
@@ -83,6 +84,16 @@ impl Workshop {
         args.extend::<[&OsStr; 2]>(["--mirror".as_ref(), mirror.as_ref()]);
         Laptop::start(hotbay, &args).await
     }
+}
+
+/// Compiles a module in C.
+pub fn compile(source: &Path, module: &Path) {
+    let mut cc = Command::new("cc");
+    cc.args("-O2 -g0 -std=c11 -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror -shared".split(' '));
+    cc.args("-Wl,-s,-z,defs,-z,now,--gc-sections".split(' '));
+    cc.arg("-I").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../abi/include"));
+    let output = cc.arg("-o").arg(module).args(["-x", "c"]).arg(source).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A HandlerModule's YAML. `spec` is what follows the source, in flow style: `config: {…}, timeouts: {…}`.

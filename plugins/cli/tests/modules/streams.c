@@ -13,6 +13,7 @@ HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "streams", "version": "1.0", "sd
   {"name": "events", "methods": ["GET"], "path": "/events"},
   {"name": "sum", "methods": ["GET"], "path": "/sum"},
   {"name": "talk", "methods": ["GET"], "path": "/talk"},
+  {"name": "hear", "methods": ["GET"], "path": "/hear"},
   {"name": "idle", "methods": ["GET"], "path": "/idle"},
   {"name": "break", "methods": ["GET"], "path": "/break/{how}"},
   {"name": "refused", "methods": ["GET"], "path": "/refused/{what}"},
@@ -21,7 +22,7 @@ HB_MODULE_NOTES(HB_JSON({"manifest": 1, "name": "streams", "version": "1.0", "sd
   {"name": "told", "methods": ["GET"], "path": "/told"}
 ]}));
 
-enum { DOWN, UP, ECHO, EVENTS, SUM, TALK, IDLE, BREAK, REFUSED, LATE, NEXT, TOLD, HANDLERS };
+enum { DOWN, UP, ECHO, EVENTS, SUM, TALK, HEAR, IDLE, BREAK, REFUSED, LATE, NEXT, TOLD, HANDLERS };
 #define PIECE (64u * 1024u)
 
 typedef struct {
@@ -35,7 +36,7 @@ typedef struct {
 static const hb_host *host;
 static uint8_t zeros[PIECE];
 static _Atomic uint64_t waiting;  /* Whom /next wakes. */
-static _Atomic int steps, starts, drops, last_why = -1, late_rc = 99, final_rc = 99;
+static _Atomic int steps, starts, drops, last_why = -1, late_rc = 99, final_rc = 99, heard;
 
 static hb_rc say(hb_h call, uint16_t status, const char *text) {
   hb_response response = {.size = sizeof response, .flags = HB_RESP_COPY, .status = status};
@@ -129,6 +130,20 @@ static hb_rc echo(call_state *state, hb_h call) {
   }
 }
 
+/* Another protocol, in which we have nothing to say, and end our side at once; theirs is read to its end. */
+static hb_rc hear(call_state *state, hb_h call) {
+  if (!state->begun++ && (begin(call, HB_RESP_UPGRADE, NULL, 0, "") != HB_READY || host->finish(call, NULL, 0) != HB_READY))
+    return HB_ERR;
+  for (;;) {
+    hb_buf piece;
+    hb_rc rc = host->read(call, &piece);
+    if (rc != HB_READY)
+      return rc == HB_EOF ? HB_READY : rc;
+    atomic_fetch_add(&heard, (int)piece.len);
+    piece.release(piece.owner);
+  }
+}
+
 /* Another protocol, of which nothing is read, nor anything said. */
 static hb_rc idle(call_state *state, hb_h call) {
   return state->begun++ || begin(call, HB_RESP_UPGRADE, NULL, 0, "") == HB_READY ? HB_PENDING : HB_ERR;
@@ -216,8 +231,8 @@ static hb_rc refused(hb_h call, const char *what) {
 static hb_rc told(hb_h call) {
   char text[128];
   const int begun = atomic_load(&starts), over = atomic_load(&drops);
-  snprintf(text, sizeof text, "alive %d why %d late %d final %d", begun - over, atomic_load(&last_why), atomic_load(&late_rc),
-           atomic_load(&final_rc));
+  snprintf(text, sizeof text, "alive %d why %d late %d final %d heard %d", begun - over, atomic_load(&last_why), atomic_load(&late_rc),
+           atomic_load(&final_rc), atomic_load(&heard));
   return say(call, 200, text);
 }
 
@@ -240,6 +255,7 @@ static hb_rc poll(void *pointer, hb_h call) {
   case DOWN: return down(state, call);
   case UP: return up(state, call);
   case ECHO: case TALK: return echo(state, call);
+  case HEAR: return hear(state, call);
   case IDLE: return idle(state, call);
   case EVENTS: return events(state, call);
   case BREAK: return break_off(state, call);

@@ -5,7 +5,7 @@
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri, header};
 
-use crate::dev::standing::{Standing, Verdict};
+use crate::dev::standing::Standing;
 
 /// Where pages ask whether something has changed. No module can have it.
 pub(super) const CHANGED: &str = "/.hotbay/dev/changed";
@@ -33,10 +33,7 @@ pub(super) fn decide<B>(request: &Request<B>, standing: &Standing) -> Decision {
     if uri.path() == CHANGED {
         return Decision::Wait(uri.query().and_then(|seen| seen.parse().ok()).unwrap_or(u64::MAX));
     }
-    let is_wrong = match standing.verdict {
-        Verdict::Good => false,
-        Verdict::Building | Verdict::Refused(_) | Verdict::Failed(_) => true,
-    };
+    let is_wrong = standing.is_wrong();
     let asked = without_mark(uri);
     let shows = is_wrong && (asked.is_none() || !standing.has_good);
     match asked {
@@ -76,6 +73,7 @@ mod tests {
     use hotbay_api::{Digest, EntryKey, EntryReport, EntryState, LocalReport, Serving};
 
     use super::*;
+    use crate::dev::standing::Obstacle;
     use crate::project::Said;
     use crate::run::Served;
 
@@ -83,7 +81,7 @@ mod tests {
 
     fn broken() -> Standing {
         let mut standing = Standing::default();
-        standing.refused(Said::default());
+        standing.stopped(Obstacle::Code(Said::default()));
         standing
     }
 
@@ -98,7 +96,7 @@ mod tests {
             failure: None,
             notice: None,
         };
-        let own = Served { key: entry.key.clone(), refused: None };
+        let own = Served::As { key: entry.key.clone(), refused: None };
         standing.told(&LocalReport { entries: vec![entry], ..LocalReport::default() }, &[own]);
         standing
     }
@@ -122,9 +120,14 @@ mod tests {
         {
             assert_eq!(asked(method, "/a", headers, &standing), Decision::Pass, "{method} {headers:?}");
         }
-        let mut good = with_good(Standing::default());
+        let mut good = Standing::default();
         good.built(Digest::of(b"1"));
+        assert_eq!(asked("GET", "/a", BROWSER, &good), Decision::Page, "nothing serves yet");
+        let mut good = with_good(good);
         assert_eq!(asked("GET", "/a", BROWSER, &good), Decision::Pass);
+        good.read(Some("no YAML".to_owned()));
+        assert_eq!(asked("GET", "/a", BROWSER, &good), Decision::Page);
+        assert_eq!(asked("GET", "/a", &[], &good), Decision::Pass);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode, Uri, header};
 use super::Body;
 use super::decide::{CHANGED, LAST_GOOD};
 use crate::ansi::{self, escaped};
-use crate::dev::standing::{Standing, Verdict};
+use crate::dev::standing::{Obstacle, Standing, Verdict};
 
 const TEMPLATE: &str = include_str!("page.html");
 
@@ -23,33 +23,58 @@ struct Words {
     remedy: String,
 }
 
+const NOT_SERVED: &str = "It compiles, but it does not serve";
+
 fn words_of(standing: &Standing) -> Words {
-    match &standing.verdict {
-        Verdict::Building | Verdict::Good => Words {
-            title: "It is being built",
-            mark: String::new(),
-            text: "The first build is under way; this page shows the module when it is done.\n".to_owned(),
-            remedy: String::new(),
-        },
-        Verdict::Refused(said) => Words {
+    let words = |title, text: &str, remedy: &str| Words {
+        title,
+        mark: String::new(),
+        text: format!("{text}\n"),
+        remedy: remedy.to_owned(),
+    };
+    match (&standing.verdict, &standing.yaml) {
+        (Verdict::Good, Some(wrong)) => words(
+            "Its YAML cannot be read",
+            wrong,
+            "What it asked for before is served. Correct it and save.",
+        ),
+        (Verdict::Building | Verdict::Good, _) => words(
+            "It is being built",
+            "The first build is under way; this page shows the module when it serves.",
+            "",
+        ),
+        (Verdict::Stopped(Obstacle::Code(said)), _) => Words {
             title: "It does not compile",
-            mark: said.place.clone().unwrap_or_default(),
+            mark: said.first.clone().unwrap_or_default(),
             text: said.text.clone(),
             remedy: "Correct it and save.".to_owned(),
         },
-        Verdict::Failed(trouble) => Words {
-            title: "It compiles, but it does not serve",
+        (Verdict::Stopped(Obstacle::Linking(said)), _) => Words {
+            title: "It does not link",
+            mark: said.first.clone().unwrap_or_default(),
+            text: said.text.clone(),
+            remedy: "Correct the name, or link the library that has it, and save any source.".to_owned(),
+        },
+        (Verdict::Stopped(Obstacle::Build(why)), _) => {
+            words("It cannot be built", why, "When that is mended, save any source: it is built again.")
+        }
+        // The words say what to do.
+        (Verdict::Stopped(Obstacle::HandOver(why)), _) => words(NOT_SERVED, why, ""),
+        (Verdict::Failed(trouble), _) => Words {
             mark: trouble.reason.to_string(),
-            text: format!("{}\n", trouble.message),
-            remedy: trouble.reason.explanation().map_or("", |known| known.remedy).to_owned(),
+            ..words(
+                NOT_SERVED,
+                &trouble.message,
+                trouble.reason.explanation().map_or("", |known| known.remedy),
+            )
         },
     }
 }
 
 fn status(standing: &Standing) -> StatusCode {
     match standing.verdict {
-        Verdict::Building | Verdict::Good => StatusCode::SERVICE_UNAVAILABLE,
-        Verdict::Refused(_) | Verdict::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Verdict::Building => StatusCode::SERVICE_UNAVAILABLE,
+        Verdict::Good | Verdict::Stopped(_) | Verdict::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -123,7 +148,11 @@ mod tests {
     async fn what_is_quoted_stays_text() {
         let mut standing = Standing::default();
         let said = "\x1b[1merror\x1b[0m: <script>{{title}}</script>".to_owned();
-        standing.refused(Said { text: said, place: Some("src/<a>.rs:1:2".into()) });
+        standing.stopped(Obstacle::Code(Said {
+            text: said,
+            first: Some("src/<a>.rs:1:2".into()),
+            ..Said::default()
+        }));
         let page = html(&standing, &"/a?b=\"c".replace('"', "%22").parse().unwrap());
         assert_eq!(page.status(), 500);
         let page = text(page).await;

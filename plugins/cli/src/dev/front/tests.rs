@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hotbay_api::Digest;
+use hotbay_api::{Digest, EntryKey, EntryReport, EntryState, LocalReport, Serving};
 use tokio::io::AsyncReadExt as _;
 
 use super::*;
+use crate::run::Served;
 
 /// Of whatever is waited for.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -18,12 +19,31 @@ async fn client() -> (TcpStream, TcpListener, watch::Sender<Standing>) {
     for listener in [&front, &engine] {
         listener.set_nonblocking(true).unwrap();
     }
-    let mut good = Standing::default();
-    good.built(Digest::of(b"1"));
-    let (standing, shown) = watch::channel(good);
+    let (standing, shown) = watch::channel(good());
     tokio::spawn(accept(front, behind, shown));
     let client = TcpStream::connect(address).await.unwrap();
     (client, TcpListener::from_std(engine).unwrap(), standing)
+}
+
+/// A project whose newest build serves.
+fn good() -> Standing {
+    let (key, digest) = (EntryKey::new("default", "m").unwrap(), Digest::of(b"1"));
+    let entry = EntryReport {
+        key: key.clone(),
+        sequence: None,
+        state: EntryState::Active,
+        wanted: "1".into(),
+        serving: Some(Serving { revision: "1".into(), digest, fingerprint: String::new() }),
+        failure: None,
+        notice: None,
+    };
+    let mut standing = Standing::default();
+    standing.built(digest);
+    standing.told(
+        &LocalReport { entries: vec![entry], ..LocalReport::default() },
+        &[Served::As { key, refused: None }],
+    );
+    standing
 }
 
 /// Reads until `end` has come; all that has.

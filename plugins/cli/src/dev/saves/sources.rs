@@ -11,12 +11,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hotbay_api::Digest;
 
+use super::watch::Scope;
 use super::{is_hidden, is_output};
 
 /// A larger file's content counts as another whenever something was done to the file.
 const READ: u64 = 4 * 1024 * 1024;
 /// The clock of a file system may stand still for so long: two changes of a file can have one time.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Cargo marks the folder that it writes to by this file.
+const MARK: &str = "CACHEDIR.TAG";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,29 +45,32 @@ struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
+    /// When its content was written last.
+    written: (i64, i64),
+    /// When anything was done to it last: its rights have changed, or its name.
     changed: (i64, i64),
 }
 
 impl Sources {
-    /// All files of `roots` that may be sources. `before`, an earlier look, saves the reading of what is as it was. `follow` hears of all folders before any
-    /// file is looked at.
-    pub fn look<'a>(
-        roots: impl Iterator<Item = &'a Path>,
+    /// All files of `roots` that may be sources, and `others`. `before`, an earlier look, saves the reading of what is as it was. `follow` hears of all folders
+    /// and of what counts in each before any file is looked at.
+    pub fn look(
+        roots: &BTreeSet<PathBuf>,
+        others: &BTreeSet<PathBuf>,
         before: &Self,
-        follow: impl FnOnce(&BTreeMap<PathBuf, bool>),
+        follow: impl FnOnce(&BTreeMap<PathBuf, Scope>),
     ) -> Self {
-        let roots: BTreeSet<&Path> = roots.collect();
+        let roots: BTreeSet<&Path> = roots.iter().map(PathBuf::as_path).collect();
         let mut found = BTreeMap::new();
         for root in &roots {
             // A root in another may have been found already.
             found.entry(PathBuf::from(root)).or_insert(false);
             folders(root, &roots, &mut found);
         }
-        follow(&found);
+        follow(&scopes(&found, others));
         let looked = SystemTime::now();
-        let inside = found.keys().flat_map(|folder| visible(folder, &roots));
-        let files = inside.filter_map(|entry| {
-            let path = entry.path();
+        let inside = found.keys().flat_map(|folder| visible(folder, &roots)).map(|entry| entry.path());
+        let files = inside.chain(others.iter().cloned()).filter_map(|path| {
             // A link to a file is followed.
             let about = path.metadata().ok().filter(Metadata::is_file)?;
             let file = File::look(&path, &about, before.files.get(&path), before.looked);
@@ -81,6 +88,13 @@ impl Sources {
         }
     }
 
+    /// Is as if these had never been looked at.
+    pub fn forget<'a>(&mut self, files: impl Iterator<Item = &'a PathBuf>) {
+        for file in files {
+            self.files.remove(file);
+        }
+    }
+
     /// The files to which something was done since `before`.
     pub fn touched(&self, before: &Self) -> BTreeSet<PathBuf> {
         self.different(before, |now, then| {
@@ -95,6 +109,16 @@ impl Sources {
             (Some(now), Some(then)) => now == then,
             _ => now.stamp == then.stamp,
         })
+    }
+
+    /// The files that were written since `before` and have the same content now: who wrote them twice may have written something else first.
+    pub fn rewritten(&self, before: &Self) -> BTreeSet<PathBuf> {
+        let is_rewritten = |(path, now): &(&PathBuf, &File)| {
+            let then =
+                before.files.get(*path).filter(|then| now.content.is_some() && now.content == then.content);
+            then.is_some_and(|then| now.written() != then.written())
+        };
+        self.files.iter().filter(is_rewritten).map(|(path, _)| path.clone()).collect()
     }
 
     fn different(&self, before: &Self, is_same: impl Fn(&File, &File) -> bool) -> BTreeSet<PathBuf> {
@@ -117,6 +141,7 @@ impl File {
             device: about.dev(),
             inode: about.ino(),
             size: about.size(),
+            written: (about.mtime(), about.mtime_nsec()),
             changed: (about.ctime(), about.ctime_nsec()),
         };
         let seconds = u64::try_from(about.ctime()).unwrap_or_default();
@@ -132,14 +157,50 @@ impl File {
         };
         Self { stamp, changed, content }
     }
+
+    /// Which writing of which file it is.
+    fn written(&self) -> (u64, u64, (i64, i64)) {
+        (self.stamp.device, self.stamp.inode, self.stamp.written)
+    }
+}
+
+/// What counts in which folder: all that may be a source in those that were `found`, and the `others` by name.
+fn scopes(found: &BTreeMap<PathBuf, bool>, others: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Scope> {
+    let all = |(folder, is_folder): (&PathBuf, &bool)| {
+        (folder.clone(), Scope { is_folder: *is_folder, has_sources: true, names: BTreeSet::new() })
+    };
+    let mut scopes: BTreeMap<PathBuf, Scope> = found.iter().map(all).collect();
+    for (folder, name) in others.iter().filter_map(|path| Some((path.parent()?, path.file_name()?))) {
+        let alone = || Scope { is_folder: folder.is_dir(), ..Scope::default() };
+        scopes.entry(folder.to_owned()).or_insert_with(alone).names.insert(name.to_owned());
+    }
+    scopes
+}
+
+/// Whether a look at `roots` finds the file, if it is there.
+pub(super) fn is_found(file: &Path, roots: &BTreeSet<PathBuf>) -> bool {
+    let is_found_in = |root: &PathBuf| {
+        let Ok(inside) = file.strip_prefix(root) else { return false };
+        let mut folder = root.clone();
+        inside.iter().all(|name| {
+            let is_visible = is_visible(&name.to_string_lossy(), roots.contains(&folder));
+            folder.push(name);
+            is_visible
+        })
+    };
+    roots.iter().any(is_found_in)
+}
+
+/// Whether a file is one that cargo writes.
+pub(super) fn is_marked(file: &Path) -> bool {
+    file.ancestors().skip(1).any(|folder| folder.join(MARK).exists())
 }
 
 /// `folder` and all folders in it that may hold sources; true: it is one.
 fn folders(folder: &Path, roots: &BTreeSet<&Path>, found: &mut BTreeMap<PathBuf, bool>) {
     // A link may lead anywhere, and round.
     let is_folder = folder.symlink_metadata().is_ok_and(|about| about.is_dir());
-    // Cargo marks what it writes by this file.
-    if !is_folder || folder.join("CACHEDIR.TAG").exists() {
+    if !is_folder || folder.join(MARK).exists() {
         return;
     }
     found.insert(folder.to_owned(), true);
@@ -153,9 +214,15 @@ fn folders(folder: &Path, roots: &BTreeSet<&Path>, found: &mut BTreeMap<PathBuf,
 /// What in a folder may be a source, or hold some.
 fn visible(folder: &Path, roots: &BTreeSet<&Path>) -> impl Iterator<Item = DirEntry> + use<> {
     let is_root = roots.contains(folder);
-    folder.read_dir().into_iter().flatten().flatten().filter(move |entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        !(is_hidden(&name) || is_root && is_output(&name))
-    })
+    folder
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(move |entry| is_visible(&entry.file_name().to_string_lossy(), is_root))
+}
+
+/// Whether what has this name may be a source, or hold some. `is_root`: it lies directly in a package's folder.
+fn is_visible(name: &str, is_root: bool) -> bool {
+    !(is_hidden(name) || is_root && is_output(name))
 }

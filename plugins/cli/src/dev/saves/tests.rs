@@ -1,5 +1,8 @@
 //! Builds and saves on a real disk.
 
+mod during;
+mod outside;
+
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -23,10 +26,23 @@ fn project() -> (TempDir, PathBuf, PathBuf) {
 
 /// A build that makes the header's folder anew.
 fn build(made: &Path, text: &str) {
+    if made.exists() {
+        goes_on(made);
+    }
     let folder = made.parent().unwrap();
     let _not_there_yet = fs::remove_dir_all(folder);
     fs::create_dir(folder).unwrap();
     fs::write(made, text).unwrap();
+}
+
+/// Waits until the clock of the file system shows another time than that of the last writing of `file`.
+fn goes_on(file: &Path) {
+    let (begin, old) = (Instant::now(), fs::metadata(file).unwrap().modified().unwrap());
+    while tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap()
+        < old + Duration::from_millis(50)
+    {
+        assert!(begin.elapsed() < DEADLINE);
+    }
 }
 
 /// How many builds begin before there is nothing new, each making `text` of its number.
@@ -56,8 +72,8 @@ fn waited(mut saves: Saves) -> Saves {
 fn a_folder_that_every_build_remakes_begins_no_build_without_end() {
     let (home, source, made) = project();
     let mut saves = Saves::of(home.path(), Watch::new());
-    // The second one shows that the first has made nothing new.
-    assert_eq!(builds(&mut saves, &made, |_| "same".to_owned()), 2);
+    // The second one shows that the first has made nothing new, and the third that it is the builds that write it.
+    assert_eq!(builds(&mut saves, &made, |_| "same".to_owned()), 3);
     fs::write(&source, "2").unwrap();
     saves = waited(saves);
     assert_eq!(builds(&mut saves, &made, |_| "same".to_owned()), 1);
@@ -74,20 +90,6 @@ fn what_differs_in_every_build_is_known_after_some() {
         saves = waited(saves);
         assert_eq!(builds(&mut saves, &made, |turn| format!("{round} {turn}")), 1);
     }
-}
-
-#[test]
-fn what_is_saved_while_a_build_runs_is_built_and_what_is_saved_as_it_was_is_not() {
-    let (home, source, _) = project();
-    let mut saves = Saves::of(home.path(), Watch::new());
-    for (text, is_new) in [("2", true), ("2", false), ("3", true)] {
-        fs::write(&source, text).unwrap();
-        saves.settle();
-        assert_eq!(saves.waits.take().is_some(), is_new, "{text}");
-    }
-    fs::remove_file(&source).unwrap();
-    saves.settle();
-    assert!(saves.waits.take().is_some(), "what is gone is a change, too");
 }
 
 #[test]
@@ -145,17 +147,10 @@ fn a_neighbour_that_joins_is_new_only_as_far_as_it_was_changed_since() {
     let (home, _, _) = project();
     let neighbour = tempfile::tempdir().unwrap();
     fs::write(neighbour.path().join("old.rs"), "1").unwrap();
-    let old = fs::metadata(neighbour.path().join("old.rs")).unwrap();
-    let begin = Instant::now();
-    // The clock of the file system has to go on.
-    while tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap()
-        < old.modified().unwrap() + Duration::from_millis(50)
-    {
-        assert!(begin.elapsed() < DEADLINE);
-    }
+    goes_on(&neighbour.path().join("old.rs"));
     let mut saves = Saves::of(home.path(), Watch::new());
     let roots = BTreeSet::from([home.path().to_owned(), neighbour.path().to_owned()]);
-    saves.follow(roots);
+    saves.follow(roots, BTreeSet::new());
     saves.settle();
     assert!(saves.waits.is_none(), "the build has seen what is old");
     fs::write(neighbour.path().join("old.rs"), "2").unwrap();
@@ -182,7 +177,8 @@ fn only_what_may_be_a_source_is_looked_at() {
     }
     fs::write(home.path().join("out/CACHEDIR.TAG"), "").unwrap();
     let mut found = BTreeSet::new();
-    Sources::look([home.path(), &nested].into_iter(), &Sources::default(), |folders| {
+    let roots = BTreeSet::from([home.path().to_owned(), nested]);
+    Sources::look(&roots, &BTreeSet::new(), &Sources::default(), |folders| {
         found =
             folders.keys().filter_map(|path| Some(path.strip_prefix(home.path()).ok()?.to_owned())).collect();
     });
@@ -213,52 +209,4 @@ fn what_is_saved_in_a_folder_named_build_is_seen_and_what_is_built_there_is_not(
     assert!(saves.waits.is_none());
     fs::write(home.path().join("src/build/mod.rs"), "1").unwrap();
     waited(saves);
-}
-
-/// As an author who saves once during each of five builds.
-fn saved_during_five(saves: &mut Saves, source: &Path) {
-    for turn in 0..5 {
-        fs::write(source, format!("during {turn}")).unwrap();
-        saves.settle();
-        assert!(saves.waits.is_some(), "it is built: {turn}");
-    }
-}
-
-#[test]
-fn what_is_saved_during_every_build_is_built_at_once_until_it_may_be_the_builds() {
-    let (home, source, _) = project();
-    let mut saves = Saves::of(home.path(), Watch::new());
-    saves.took = Duration::from_secs(3600);
-    for turn in 0..3 {
-        fs::write(&source, format!("during {turn}")).unwrap();
-        saves.settle();
-        // An hour's calm would be longer than the deadline.
-        saves.took = Duration::from_secs(3600);
-        saves = waited(saves);
-    }
-}
-
-#[test]
-fn who_saves_during_five_builds_and_then_in_the_calm_is_no_build() {
-    let (home, source, _) = project();
-    let mut saves = Saves::of(home.path(), Watch::new());
-    saved_during_five(&mut saves, &source);
-    // The calm is as long as the build, and a save ends it.
-    saves.took = Duration::from_secs(3600);
-    fs::write(&source, "in the calm").unwrap();
-    saves = waited(saves);
-    saved_during_five(&mut saves, &source);
-}
-
-#[test]
-fn the_last_save_during_many_builds_is_built_after_a_calm() {
-    let (home, source, _) = project();
-    let mut saves = Saves::of(home.path(), Watch::new());
-    saved_during_five(&mut saves, &source);
-    let begin = Instant::now();
-    saves = waited(saves);
-    assert!(begin.elapsed() >= CALM, "that nobody saves is seen first");
-    saves.settle();
-    assert!(saves.waits.is_none(), "nobody saved during the last one");
-    saved_during_five(&mut saves, &source);
 }

@@ -1,11 +1,14 @@
 //! Being woken when something in a folder changes.
 //!
-//! Owns the watches, by inotify, and says where there can be none and what to do then. The kernel knows which folders are watched: all are named again at
-//! every look, so that one that was removed and made again is watched again, and so is one for which there was no room. Must not know what has changed.
+//! Owns the watches, by inotify, which names count in which folder, and says where there can be none and what to do then. The kernel knows which folders
+//! are watched: all are named again at every look, so that one that was removed and made again is watched again, and so is one for which there was no room.
+//! Must not know what has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -25,10 +28,35 @@ pub(super) struct Watch {
     begin: fn() -> rustix::io::Result<OwnedFd>,
     /// `None`: the system has no more.
     inotify: Option<OwnedFd>,
+    /// What counts in which folder, by the kernel's number of its watch.
+    scopes: BTreeMap<i32, Scope>,
     /// Whether all that is to be watched is.
     is_whole: bool,
     /// Whether it was said that it is not.
     has_complained: bool,
+}
+
+/// What counts in a folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    /// Whether it is one: it may be none now.
+    pub is_folder: bool,
+    /// Whether all counts that is not hidden.
+    pub has_sources: bool,
+    /// What counts besides, whatever it is called.
+    pub names: BTreeSet<OsString>,
+}
+
+impl Scope {
+    fn counts(&self, name: &OsStr) -> bool {
+        self.has_sources && !is_hidden(&name.to_string_lossy()) || self.names.contains(name)
+    }
+
+    /// With what counts in the same folder by another path.
+    fn join(&mut self, other: &Self) {
+        self.has_sources |= other.has_sources;
+        self.names.extend(other.names.iter().cloned());
+    }
 }
 
 impl Watch {
@@ -39,12 +67,12 @@ impl Watch {
 
     /// The same, with an inotify that tests choose.
     pub fn begun_by(begin: fn() -> rustix::io::Result<OwnedFd>) -> Self {
-        Self { begin, inotify: None, is_whole: false, has_complained: false }
+        Self { begin, inotify: None, scopes: BTreeMap::new(), is_whole: false, has_complained: false }
     }
 
-    /// Watches these folders, as far as the system lets it; false: it should be a folder and is none.
-    pub fn follow(&mut self, folders: &BTreeMap<PathBuf, bool>) {
-        self.is_whole = folders.values().all(|is_folder| *is_folder);
+    /// Watches these folders, as far as the system lets it.
+    pub fn follow(&mut self, folders: &BTreeMap<PathBuf, Scope>) {
+        self.is_whole = folders.values().all(|scope| scope.is_folder);
         if let Err((errno, what)) = self.try_follow(folders) {
             self.is_whole = false;
             // What is removed meanwhile is looked for, and wants no words.
@@ -56,7 +84,7 @@ impl Watch {
         }
     }
 
-    fn try_follow(&mut self, folders: &BTreeMap<PathBuf, bool>) -> Result<(), (Errno, String)> {
+    fn try_follow(&mut self, folders: &BTreeMap<PathBuf, Scope>) -> Result<(), (Errno, String)> {
         let inotify = match &mut self.inotify {
             Some(inotify) => inotify,
             none => {
@@ -74,10 +102,12 @@ impl Watch {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         let mut result = Ok(());
-        for (folder, _) in folders.iter().filter(|(_, is_folder)| **is_folder) {
-            if let Err(errno) = inotify::add_watch(&*inotify, folder, changes) {
+        self.scopes.clear();
+        for (folder, scope) in folders.iter().filter(|(_, scope)| scope.is_folder) {
+            match inotify::add_watch(&*inotify, folder, changes) {
+                Ok(number) => self.scopes.entry(number).or_default().join(scope),
                 // The others are watched all the same.
-                result = Err((errno, folder.display().to_string()));
+                Err(errno) => result = Err((errno, folder.display().to_string())),
             }
         }
         result
@@ -88,7 +118,7 @@ impl Watch {
         self.is_whole
     }
 
-    /// Waits until something has happened to what may be a source, without end if there is no `limit`. False: nothing did.
+    /// Waits until something has happened to what counts, without end if there is no `limit`. False: nothing did.
     pub fn wait(&self, limit: Option<Duration>) -> bool {
         let Some(inotify) = &self.inotify else {
             std::thread::sleep(limit.unwrap_or(LOOK));
@@ -108,7 +138,7 @@ impl Watch {
         }
     }
 
-    /// Forgets what has happened; whether something has.
+    /// Forgets what has happened; whether something has to what counts.
     pub fn drain(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         let mut buffer = [const { MaybeUninit::uninit() }; BUFFER];
@@ -116,9 +146,11 @@ impl Watch {
         let mut any = false;
         // The last one says that there are no more.
         while let Ok(event) = events.next() {
-            let name = event.file_name().map(|name| name.to_string_lossy());
+            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
             let is_lost = event.events().contains(ReadFlags::QUEUE_OVERFLOW);
-            any |= is_lost || name.is_none_or(|name| !is_hidden(&name));
+            // A folder that counts no more may be watched still.
+            let counts = |name| self.scopes.get(&event.wd()).is_some_and(|scope| scope.counts(name));
+            any |= is_lost || name.is_none_or(counts);
         }
         any
     }

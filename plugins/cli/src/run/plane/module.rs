@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use bytes::Bytes;
 use hotbay_api::{
-    Digest, Entry, EntryKey, EntryReport, EntryState, HandlerModule, LocalReport, Revision, Trouble,
+    Digest, Entry, EntryKey, EntryReport, EntryState, HandlerModule, LocalReport, Reason, Revision, Trouble,
 };
 use hotbay_bay::Writer;
 use hotbay_pipeline::routes::Claimant;
@@ -162,11 +162,17 @@ impl Module {
     /// How it stands, if it is served from a file, such as a build that was handed over. What is wrong with a module of a registry is no fault of a build
     /// beside it.
     pub fn served(&self, key: &EntryKey) -> Option<Served> {
-        self.file.as_ref()?;
+        let file = self.file.as_ref()?;
         let refusal = self.unprepared.as_ref().or(self.conflict.as_ref());
         let refused = refusal
             .map(|refusal| Trouble { reason: refusal.reason.clone(), message: refusal.message.clone() });
-        Some(Served { key: key.clone(), refused })
+        let mut builds = self.prepared.iter().flat_map(|prepared| &prepared.builds);
+        let waits = self.wanted.spec.suspend && !builds.any(|build| build.digest == file.digest);
+        let suspended = waits.then(|| Trouble {
+            reason: Reason::Suspended,
+            message: "the module is suspended; nothing new is served".to_owned(),
+        });
+        Some(Served::As { key: key.clone(), refused: suspended.or(refused) })
     }
 
     /// What it wants and holds; nothing before it was prepared once.
@@ -254,12 +260,29 @@ mod tests {
         let file = File { digest: Digest::of(b"m"), bytes: Bytes::from_static(b"m") };
         let refused = |file| {
             let mut module = Module::new(wanted(), file, 1);
-            module.unprepared = Some(Refusal::of_artifact(hotbay_api::Reason::SourceUnreachable, "no"));
+            module.unprepared = Some(Refusal::of_artifact(Reason::SourceUnreachable, "no"));
             let served = module.served(&EntryKey::new("default", "m").unwrap());
-            served.and_then(|served| served.refused).is_some()
+            matches!(served, Some(Served::As { refused: Some(_), .. }))
         };
         assert!(refused(Some(file)));
         assert!(!refused(None), "its registry may not be there");
+    }
+
+    #[test]
+    fn who_hands_a_build_over_hears_that_its_module_is_suspended() {
+        let wanted = json!({
+            "metadata": {"name": "m"},
+            "spec": {"source": {"oci": {"reference": "r.example.com/m:1.0"}}, "suspend": true},
+        });
+        let file = File { digest: Digest::of(b"m"), bytes: Bytes::from_static(b"m") };
+        let mut module = Module::new(serde_json::from_value(wanted).unwrap(), Some(file), 1);
+        assert!(module.job().is_none(), "nothing is prepared");
+        let Some(Served::As { refused: Some(trouble), .. }) =
+            module.served(&EntryKey::new("default", "m").unwrap())
+        else {
+            panic!("it is refused")
+        };
+        assert_eq!(trouble.reason, Reason::Suspended);
     }
 
     #[test]

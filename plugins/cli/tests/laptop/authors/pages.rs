@@ -1,9 +1,13 @@
 //! What people in browsers see while a module is developed, and what everybody else gets.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+
 use hotbay_e2e::http::{Answer, Connection, Protocol, request, whole};
 use hotbay_e2e::laptop::Laptop;
 use hotbay_e2e::wait::wait_for;
 use http::{HeaderValue, Method, header};
+use rustix::fs::{Mode, OFlags};
 
 use super::Terminal;
 use crate::browser::Browser;
@@ -38,6 +42,73 @@ pub async fn is_the_modules(laptop: &Laptop, path: &str, text: &str) {
         if answer.text() == text { Ok(()) } else { Err(format!("{} {}", answer.status, answer.text())) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_before_the_first_build_is_never_left_without_a_page() {
+    let terminal = Terminal::new();
+    let (success, text) = terminal.hotbay("", &["new", "greet", "--lang", "c"]).await;
+    assert!(success, "{text}");
+    // Whoever opens it for reading waits until it was opened for writing, and closed.
+    let (gate, makefile) = (terminal.path("gate"), terminal.path("greet/Makefile"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &gate, Mode::RUSR | Mode::WUSR).unwrap();
+    let rules = std::fs::read_to_string(&makefile).unwrap();
+    let waits = format!("WAITS := $(shell test ! -e {0} || cat {0})\n", gate.display());
+    std::fs::write(&makefile, format!("{waits}{rules}")).unwrap();
+
+    let laptop = Laptop::develop(HOTBAY.as_ref(), &terminal.path("greet"));
+    let opened_gate = wait_for("make runs", async || {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        File::options().write(true).custom_flags(flags).open(&gate).map_err(|nobody| nobody.to_string())
+    })
+    .await;
+    shows(&laptop, "/greet/ada", "It is being built").await;
+    // Later builds find none.
+    std::fs::remove_file(&gate).unwrap();
+    drop(opened_gate);
+    wait_for("the module answers", async || {
+        let answer = opened(&laptop, "/greet/ada").await?;
+        if answer.text() == "Hello, ada!\n" {
+            return Ok(());
+        }
+        let text = answer.text();
+        assert!(text.contains("It is being built") && text.contains("location.reload()"), "{text}");
+        Err(text.to_owned())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn yaml_that_is_wrong_is_told_and_holds_up_no_code() {
+    let terminal = Terminal::new();
+    let (success, text) = terminal.hotbay("", &["new", "greet", "--lang", "c"]).await;
+    assert!(success, "{text}");
+    let (source, yaml) = (terminal.path("greet/module.c"), terminal.path("greet/greet-module.yaml"));
+    let (code, config) = (std::fs::read_to_string(&source).unwrap(), std::fs::read_to_string(&yaml).unwrap());
+    let broken = format!("{config}a: [\n");
+    std::fs::write(&yaml, &broken).unwrap();
+    let laptop = Laptop::develop(HOTBAY.as_ref(), &terminal.path("greet"));
+
+    // From the beginning: nobody can know what is asked for.
+    let page = shows(&laptop, "/greet/ada", "greet-module.yaml is not valid YAML").await;
+    assert!(page.text().contains("It compiles, but it does not serve"), "{}", page.text());
+    laptop.says(&["failed:", "greet-module.yaml is not valid YAML"]).await;
+    std::fs::write(&yaml, config.replace("name: greet\n", "name: my_greet\n")).unwrap();
+    shows(&laptop, "/greet/ada", "&quot;my_greet&quot; is not a name; use").await;
+    std::fs::write(&yaml, &config).unwrap();
+    laptop.serves("/greet/ada", "Hello, ada!\n").await;
+    is_the_modules(&laptop, "/greet/ada", "Hello, ada!\n").await;
+
+    // Later: what it asked for before is served, in its newest build.
+    std::fs::write(&yaml, &broken).unwrap();
+    let page = shows(&laptop, "/greet/ada", "greet-module.yaml is not valid YAML").await;
+    assert!(page.text().contains("Its YAML cannot be read") && page.status == 500, "{}", page.text());
+    laptop.says(&["greet-module.yaml is not valid YAML", "what it held before stays"]).await;
+    std::fs::write(&source, code.replacen("\"%s, ", "\"%s; ", 1)).unwrap();
+    laptop.serves("/greet/ada", "Hello; ada!\n").await;
+    shows(&laptop, "/greet/ada", "Its YAML cannot be read").await;
+    std::fs::write(&yaml, config.replace("greeting: Hello", "greeting: Ahoy")).unwrap();
+    is_the_modules(&laptop, "/greet/ada", "Ahoy; ada!\n").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `hotbay build --platform` and the index that `hotbay push` makes of it. Debian's cross compilers and Rust's library for arm64 are needed:
 //! scripts/deps, `rustup target add aarch64-unknown-linux-gnu`.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use hotbay_api::Platform;
@@ -57,8 +58,27 @@ async fn a_package_of_cargo_is_built_for_another_machine() {
     let terminal = Terminal::new();
     let (success, text) = terminal.hotbay("", &["new", "greet"]).await;
     assert!(success, "{text}");
+    // The author links by a program of theirs; by its name rustc knows how to talk to it.
+    let (link, linked) = (terminal.path("own-gcc"), terminal.path("linked"));
+    let script = format!("#!/bin/sh\n: > {}\nexec aarch64-linux-gnu-gcc \"$@\"\n", linked.display());
+    std::fs::write(&link, script).unwrap();
+    std::fs::set_permissions(&link, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(terminal.path("greet/.cargo")).unwrap();
+    let settings = format!("[target.aarch64-unknown-linux-gnu]\nlinker = \"{}\"\n", link.display());
+    std::fs::write(terminal.path("greet/.cargo/config.toml"), settings).unwrap();
     let (success, text) = terminal.hotbay("greet", &["build", "--platform", "linux/arm64"]).await;
+    assert!(linked.exists(), "{text}");
     assert!(success && text.contains("libgreet.so  linux/arm64 (gnu), "), "{text}");
+    is_for(&terminal, "linux/arm64", "linux-arm64");
+
+    // Who has chosen nothing gets Debian's.
+    std::fs::remove_dir_all(terminal.path("greet/.cargo")).unwrap();
+    std::fs::remove_file(&linked).unwrap();
+    let source = terminal.path("greet/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    std::fs::write(&source, text.replacen("{who}!", "{who}?", 1)).unwrap();
+    let (success, text) = terminal.hotbay("greet", &["build", "--platform", "linux/arm64"]).await;
+    assert!(success && text.contains("Compiling greet") && !linked.exists(), "{text}");
     is_for(&terminal, "linux/arm64", "linux-arm64");
 }
 

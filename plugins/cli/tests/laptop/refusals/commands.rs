@@ -7,13 +7,13 @@ use hotbay_api::Reason;
 use hotbay_e2e::{broken, modules};
 
 use super::{TOO_LARGE, damage, registry, said};
-use crate::workshop::Workshop;
+use crate::workshop::{Workshop, yaml};
 
 /// Every way in which a file can be no module that any runtime could load.
 fn hopeless() -> Vec<(PathBuf, Reason, &'static str)> {
     let whole = modules::hello("1.0");
     vec![
-        (broken::not_elf(), Reason::InvalidElf, "build a cdylib"),
+        (broken::not_elf(), Reason::InvalidElf, "in Rust a cdylib"),
         (broken::truncated(&whole), Reason::InvalidElf, "copy it whole"),
         (broken::unknown_machine(&whole), Reason::WrongArchitecture, "machine number 243"),
         (broken::without_note(&whole), Reason::ManifestInvalid, "no Hotbay manifest"),
@@ -143,6 +143,34 @@ async fn check_tries_the_handlermodules_that_are_for_the_module() {
     }
     let (success, text) = said(&["check".as_ref(), module.as_ref(), "--for".as_ref(), module.as_ref()]).await;
     assert!(!success && text.contains("failed to read"), "{text}");
+}
+
+#[tokio::test]
+async fn check_passes_over_the_handlermodules_of_neighbours() {
+    let (shop, module) = (Workshop::new(), modules::hello("1.0"));
+    let check = async |neighbours: &[(&str, &str)]| {
+        let asks = |(name, repository): &(&str, &str)| {
+            // Of these hello knows neither the handler nor the config.
+            let own = "routes: [{path: /hello, handler: hello}], config: {greeting: Hi}";
+            let other = "routes: [{path: /cart, handler: cart}], config: {currency: EUR}";
+            yaml(name, &format!("{repository}:1.0"), if *repository == "team/hello" { own } else { other })
+        };
+        let texts: Vec<String> = neighbours.iter().map(asks).collect();
+        shop.save("all.yaml", &texts.join("---\n"));
+        let file = shop.file("all.yaml");
+        said(&["check".as_ref(), module.as_ref(), "--for".as_ref(), file.as_ref()]).await
+    };
+    let (success, text) = check(&[("basket", "cart"), ("shop", "team/hello")]).await;
+    assert!(success && text.contains("ok      shop       routes and config fit: /hello"), "{text}");
+    let words = "-       basket     not tried, it is for another module: registry.example.com/cart\n";
+    assert!(text.contains(words), "{text}");
+
+    let (success, text) = check(&[("stage", "stage/till"), ("prod", "prod/till")]).await;
+    assert!(!success && text.matches("RouteInvalid").count() == 2, "one name, in two places: {text}");
+
+    let (success, text) = check(&[("basket", "cart"), ("till", "till")]).await;
+    assert!(!success && !text.contains("  ok "), "{text}");
+    assert!(text.contains("none of them is called hello; name this one's repository so"), "{text}");
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 use std::future::pending;
 
 use hotbay_e2e::http::{Protocol, request, whole};
+use hotbay_e2e::wait::in_time;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{BOTH, DEADLINE, get, next, open, piece, start, text, told};
+use super::{BOTH, get, next, open, piece, start, text, told};
 use crate::workshop::Workshop;
 
 #[tokio::test]
@@ -56,7 +57,7 @@ async fn a_cut_is_no_end_for_http_1_0() {
     };
     let (mut client, _) = read("/break/panic", "one").await;
     next(&laptop).await;
-    let end = tokio::time::timeout(DEADLINE, client.read(&mut [0])).await.unwrap();
+    let end = in_time("the end", client.read(&mut [0])).await;
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     let (mut client, _) = read("/sum", "one").await;
     assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "a whole one ends cleanly");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hotbay_e2e::http::{Protocol, request, whole};
 use hotbay_e2e::laptop::{Laptop, Role};
+use hotbay_e2e::wait::in_time;
 use http::{HeaderValue, Method};
 use hyper::ext::Protocol as Extended;
 use hyper_util::rt::TokioIo;
@@ -11,7 +12,7 @@ use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{DEADLINE, get, open, start, told};
+use super::{get, open, start, told};
 use crate::workshop::Workshop;
 
 const OFFER: &str = "HTTP/1.1\r\nhost: localhost\r\nconnection: keep-alive, Upgrade\r\nupgrade: Talk\r\n\r\n";
@@ -24,16 +25,22 @@ async fn upgraded(laptop: &Laptop, early: &str) -> (TcpStream, String) {
 async fn upgraded_to(laptop: &Laptop, path: &str, early: &str) -> (TcpStream, String) {
     let mut client = TcpStream::connect(laptop.address).await.unwrap();
     client.write_all(format!("GET {path} {OFFER}{early}").as_bytes()).await.unwrap();
+    let head = head(&mut client).await;
+    (client, head)
+}
+
+/// An answer's head.
+async fn head(client: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        head.push(client.read_u8().await.unwrap());
+        head.push(in_time("the head", client.read_u8()).await.unwrap());
     }
-    (client, String::from_utf8(head).unwrap())
+    String::from_utf8(head).unwrap()
 }
 
 async fn hears(client: &mut (impl AsyncReadExt + Unpin), words: &str) {
     let mut heard = vec![0; words.len()];
-    tokio::time::timeout(DEADLINE, client.read_exact(&mut heard)).await.unwrap().unwrap();
+    in_time("the bytes", client.read_exact(&mut heard)).await.unwrap();
     assert_eq!(str::from_utf8(&heard).unwrap(), words);
 }
 
@@ -56,6 +63,28 @@ async fn http_1_becomes_another_protocol_with_early_bytes_and_half_closes() {
     let mut rest = String::new();
     reader.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "bye");
+    told(&laptop, "alive 0 why 0").await;
+}
+
+#[tokio::test]
+async fn who_ends_its_side_first_hears_the_other_one_whatever_came_on_the_connection_before() {
+    let shop = Workshop::new();
+    let laptop = start(&shop).await;
+    let mut client = TcpStream::connect(laptop.address).await.unwrap();
+    let body = "POST /up HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nbody";
+    client.write_all(body.as_bytes()).await.unwrap();
+    let answered = head(&mut client).await;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+    hears(&mut client, "4").await;
+    client.write_all(format!("GET /hear {OFFER}").as_bytes()).await.unwrap();
+    let upgraded = head(&mut client).await;
+    assert!(upgraded.starts_with("HTTP/1.1 101 "), "{upgraded}");
+    assert_eq!(in_time("the module's end", client.read(&mut [0])).await.unwrap(), 0);
+    for heard in [3, 6] {
+        client.write_all(b"one").await.unwrap();
+        told(&laptop, &format!("heard {heard}")).await;
+    }
+    client.shutdown().await.unwrap();
     told(&laptop, "alive 0 why 0").await;
 }
 
@@ -109,7 +138,7 @@ async fn whoever_fails_on_it_is_cut() {
     let (mut client, _) = upgraded(&laptop, "early").await;
     hears(&mut client, "early").await;
     client.write_all(b"cut").await.unwrap();
-    let end = tokio::time::timeout(DEADLINE, client.read(&mut [0])).await.unwrap();
+    let end = in_time("the end", client.read(&mut [0])).await;
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     told(&laptop, "alive 0 why 4").await;
 
@@ -123,7 +152,7 @@ async fn whoever_fails_on_it_is_cut() {
     let (answer, mut ours) = sender.send_request(asked, false).unwrap();
     let mut theirs = answer.await.unwrap().into_body();
     ours.send_data("cut".into(), false).unwrap();
-    let end = tokio::time::timeout(DEADLINE, theirs.data()).await.unwrap();
+    let end = in_time("the end", theirs.data()).await;
     assert!(matches!(&end, Some(Err(error)) if error.is_reset()), "{end:?}");
     told(&laptop, "alive 0 why 4").await;
 }
