@@ -31,10 +31,10 @@ mod store;
 mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hotbay_api::{EntryKey, HandlerModule, PoolRef, RuntimePool, RuntimeReport};
-use hotbay_pipeline::key_of;
 use kube::api::ObjectMeta;
 
 use crate::objects::{ReadyPods, StoredBlob, StoredEntry};
@@ -94,8 +94,8 @@ pub struct Index {
     places: BTreeMap<String, Place>,
     look_ups: BTreeMap<EntryKey, LookUp>,
     references: References,
-    /// Modules whose deletion was seen, by UID: their entries are no mystery to a sweep.
-    seen_deleted: BTreeSet<(EntryKey, String)>,
+    /// Modules whose deletion was seen, by UID, and when: their entries are no mystery to a sweep.
+    seen_deleted: BTreeMap<(EntryKey, String), Instant>,
     /// Entries whose wanted revision was found Ready: UID of the module and sequence.
     known_good: BTreeMap<EntryKey, u64>,
     unnamed_blobs: UnnamedBlobs,
@@ -160,7 +160,7 @@ impl Index {
             places: BTreeMap::new(),
             look_ups: BTreeMap::new(),
             references: References::default(),
-            seen_deleted: BTreeSet::new(),
+            seen_deleted: BTreeMap::new(),
             known_good: BTreeMap::new(),
             unnamed_blobs: UnnamedBlobs::default(),
             schedule: Schedule::default(),
@@ -194,7 +194,7 @@ impl Index {
     pub fn handle(&mut self, event: Event, now: Instant) {
         self.since.note(&event);
         match event {
-            Event::Module(change) => self.module_changed(change),
+            Event::Module(change) => self.module_changed(change, now),
             Event::Pool(change) => {
                 let complete = self.pools.is_complete();
                 let affected = self.pools.apply(change);
@@ -219,6 +219,11 @@ impl Index {
             Event::Entry(namespace, change) => {
                 let arrived = match &change {
                     Change::Applied(entry) => Some(entry.key.clone()),
+                    // Any of them may be what a pool in another namespace waits for.
+                    Change::Complete => {
+                        self.all_dirty = true;
+                        None
+                    }
                     _ => None,
                 };
                 self.in_place(&namespace, |place| place.entries.apply(change));
@@ -240,17 +245,23 @@ impl Index {
         }
     }
 
-    fn module_changed(&mut self, change: Change<HandlerModule>) {
-        if let Change::Deleted(module) = &change
-            && let (Ok(key), Some(uid)) = (key_of(module), module.metadata.uid.clone())
-        {
-            self.seen_deleted.insert((key, uid));
-        }
+    fn module_changed(&mut self, change: Change<HandlerModule>, now: Instant) {
+        let deleted = match &change {
+            Change::Deleted(module) => identity(&module.metadata),
+            Change::DeletedUnreadable(meta) => identity(meta),
+            _ => None,
+        };
+        self.seen_deleted.extend(deleted.map(|module| (module, now)));
         let complete = self.modules.is_complete();
         let affected = self.modules.apply(change);
         self.all_dirty |= complete != self.modules.is_complete();
+        self.touch_pools_of(&affected);
+    }
+
+    /// Marks the pools that modules name, or have named.
+    fn touch_pools_of(&mut self, modules: &[Arc<HandlerModule>]) {
         let default_pool = &self.default_pool;
-        self.dirty.extend(affected.iter().map(|module| module.spec.pool(default_pool)));
+        self.dirty.extend(modules.iter().map(|module| module.spec.pool(default_pool)));
     }
 
     fn in_place(&mut self, namespace: &str, change: impl FnOnce(&mut Place)) {
@@ -273,6 +284,12 @@ impl Index {
             self.dirty.insert(module.spec.pool(&self.default_pool));
         }
     }
+}
+
+/// Which object a module is, of all that have its name in the course of time.
+fn identity(meta: &ObjectMeta) -> Option<(EntryKey, String)> {
+    let key = EntryKey::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()?;
+    Some((key, meta.uid.clone()?))
 }
 
 fn pool_ref(pool: &RuntimePool) -> PoolRef {

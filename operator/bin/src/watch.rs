@@ -1,7 +1,7 @@
 //! Watches: what the API server says, as events for the index.
 //!
 //! Owns how each kind is watched and reduced. A watch that fails backs off and starts again by itself; an object that cannot be read is
-//! named in a warning and otherwise left as it was. Must not decide.
+//! named in a warning and otherwise left as it was, until it is deleted. Must not decide.
 
 use std::sync::Arc;
 
@@ -181,7 +181,8 @@ fn change<K, T>(event: watcher::Event<Guarded<K>>, read: &impl Fn(K) -> Option<T
         watcher::Event::InitApply(Err(meta)) => {
             Some(Change::Unreadable(meta.namespace.unwrap_or_default(), meta.name?))
         }
-        watcher::Event::Apply(Err(_)) | watcher::Event::Delete(Err(_)) => None,
+        watcher::Event::Delete(Err(meta)) => Some(Change::DeletedUnreadable(meta)),
+        watcher::Event::Apply(Err(_)) => None,
     }
 }
 
@@ -191,6 +192,15 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
     use super::*;
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_left_as_it_was_until_it_is_deleted() {
+        let meta = || ObjectMeta { name: Some("hello".into()), ..ObjectMeta::default() };
+        let told = |event| change(event, &|module: ObjectMeta| Some(module));
+        assert!(told(watcher::Event::Apply(Err(Box::new(meta())))).is_none());
+        let deleted = told(watcher::Event::Delete(Err(Box::new(meta()))));
+        assert!(matches!(deleted, Some(Change::DeletedUnreadable(told)) if *told == meta()));
+    }
 
     #[test]
     fn a_blob_that_somebody_else_made_is_none() {

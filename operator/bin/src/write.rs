@@ -25,11 +25,16 @@ const STATUS_MANAGER: &str = "hotbay-operator-status";
 /// A write that takes longer is given up and tried again: the API server's own limit is a minute, and then it is gone anyway.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// Answers that the same write would have again: a quota, a policy, too large, not well-formed.
+const LASTING: [u16; 4] = [400, 403, 413, 422];
+
 /// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error("the API server refused: {0}")]
     Refused(String),
+    #[error("the API server forbids it: {0}")]
+    Forbidden(String),
     #[error("the API server cannot be asked")]
     Api(#[source] kube::Error),
     #[error("the entry cannot be written as JSON")]
@@ -44,6 +49,7 @@ impl From<kube::Error> for WriteError {
     fn from(error: kube::Error) -> Self {
         match error {
             // Its display repeats the whole answer; the message says it all.
+            kube::Error::Api(answer) if LASTING.contains(&answer.code) => Self::Forbidden(answer.message),
             kube::Error::Api(answer) => Self::Refused(answer.message),
             other => Self::Api(other),
         }
@@ -70,7 +76,7 @@ impl Writer {
         result.unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(tracing::field::display);
             tracing::warn!(object = %target, %error, cause, "a write failed; it is tried again after a pause");
-            Written::Failed
+            if matches!(error, WriteError::Forbidden(_)) { Written::Refused } else { Written::Failed }
         })
     }
 
@@ -113,12 +119,12 @@ impl Writer {
             Write::ModuleStatus(key, uid, status) => {
                 let api = Api::<HandlerModule>::namespaced(self.client.clone(), &key.namespace);
                 let written = apply_status(&api, &key.name, &uid, &*status).await?;
-                Ok(written.map_or(Written::Vanished, |module| Written::Module(Box::new(module))))
+                Ok(written.map_or(Written::Vanished(uid), |module| Written::Module(Box::new(module))))
             }
             Write::PoolStatus(pool, uid, status) => {
                 let api = Api::<RuntimePool>::namespaced(self.client.clone(), &pool.namespace);
                 let written = apply_status(&api, &pool.name, &uid, &status).await?;
-                Ok(written.map_or(Written::Vanished, |pool| Written::Pool(Box::new(pool))))
+                Ok(written.map_or(Written::Vanished(uid), |pool| Written::Pool(Box::new(pool))))
             }
         }
     }

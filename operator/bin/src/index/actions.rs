@@ -111,10 +111,12 @@ pub enum Written {
     Module(Box<HandlerModule>),
     /// The pool as it is now.
     Pool(Box<RuntimePool>),
-    /// The object that was to be changed is gone; its deletion will be seen.
-    Vanished,
+    /// The object with this UID, which was to be changed, is gone; its deletion will be seen.
+    Vanished(String),
     /// It failed, and was logged.
     Failed,
+    /// The API server will not have it, for a quota or by a policy, and that was logged.
+    Refused,
 }
 
 impl Written {
@@ -124,8 +126,8 @@ impl Written {
             Self::Entry(_) | Self::Blob(_) | Self::Module(_) | Self::Pool(_) => "written",
             Self::EntryGone(_) | Self::BlobGone(_) => "removed",
             Self::EntryKept(_) => "kept",
-            Self::Vanished => "vanished",
-            Self::Failed => "failed",
+            Self::Vanished(_) => "vanished",
+            Self::Failed | Self::Refused => "failed",
         }
     }
 }

@@ -75,6 +75,17 @@ impl Budget {
     }
 }
 
+/// How far the blobs of a candidate are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Storing {
+    /// All that fit are stored.
+    Done,
+    /// They will be, in a moment.
+    Underway,
+    /// Nobody can say when: their bytes are not to be had, or the API server does not take them.
+    Stuck,
+}
+
 impl Index {
     /// The blobs of a namespace, with their compressed sizes.
     pub(super) fn stored_blobs(&self, namespace: &str) -> BTreeMap<Digest, u64> {
@@ -82,7 +93,7 @@ impl Index {
         blobs.map(|blob| (blob.digest, blob.compressed_bytes)).collect()
     }
 
-    /// Has those blobs of a candidate stored that fit; true once they are.
+    /// Has those blobs of a candidate stored that fit.
     pub(super) fn store_blobs(
         &mut self,
         namespace: &str,
@@ -90,27 +101,33 @@ impl Index {
         budget: &mut Budget,
         now: Instant,
         actions: &mut Vec<Action>,
-    ) -> bool {
-        let Some(look_up) = self.look_ups.get_mut(key) else { return false };
-        let Some(candidate) = look_up.candidate() else { return false };
+    ) -> Storing {
+        let Some(look_up) = self.look_ups.get_mut(key) else { return Storing::Stuck };
+        let Some(candidate) = look_up.candidate() else { return Storing::Stuck };
         let fitting = candidate.sizes.iter().filter(|(digest, bytes)| budget.take(*digest, *bytes));
         let fitting: Vec<Digest> = fitting.map(|(digest, _)| *digest).collect();
         let missing: BTreeSet<Digest> =
             fitting.into_iter().filter(|digest| !budget.is_stored(digest)).collect();
         if missing.is_empty() {
             look_up.forget_bytes();
-            return true;
+            return Storing::Done;
         }
         let blobs = candidate.blobs.as_deref().unwrap_or_default();
         let have: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
         if !missing.is_subset(&have) {
-            if look_up.fetch_again(now) {
+            let at_once = look_up.fetch_again(now);
+            let storing = if look_up.is_stuck() { Storing::Stuck } else { Storing::Underway };
+            if at_once {
                 self.touch_module(key);
             }
-            return false;
+            return storing;
         }
+        let mut storing = Storing::Underway;
         for blob in blobs.iter().filter(|blob| missing.contains(&blob.digest)) {
             let target = Target::Blob(namespace.to_owned(), blob.digest);
+            if self.schedule.is_refused(&target) {
+                storing = Storing::Stuck;
+            }
             if self.schedule.begin(&target, now) {
                 actions.push(Action::Write(
                     target,
@@ -118,7 +135,7 @@ impl Index {
                 ));
             }
         }
-        false
+        storing
     }
 
     /// Removes blobs that no entry named for [`GRACE`].

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::actions::{Action, Target, Written};
 use super::look_ups::LookUp;
+use super::schedule::Outcome;
 use super::{Index, pool_ref};
 use crate::objects::StoredEntry;
 
@@ -59,7 +60,7 @@ impl Index {
         }
         if since.objects || is_due {
             self.sweep_blobs(now, &mut actions);
-            self.forget_removed();
+            self.forget_removed(now);
         }
         actions
     }
@@ -195,8 +196,12 @@ impl Index {
     }
 
     pub(super) fn written(&mut self, target: &Target, written: Written, now: Instant) {
-        let succeeded = !matches!(written, Written::Failed | Written::EntryKept(_));
-        self.schedule.done(target, succeeded, now);
+        let outcome = match written {
+            Written::Refused => Outcome::Refused,
+            Written::Failed | Written::EntryKept(_) => Outcome::Failed,
+            _ => Outcome::Succeeded,
+        };
+        self.schedule.done(target, outcome, now);
         // What was not written is found anew, and told then.
         let news = self.unwritten.remove(target).unwrap_or_default();
         if matches!(written, Written::Module(_) | Written::Pool(_)) {
@@ -227,16 +232,37 @@ impl Index {
                     place.blobs.remove(&blob);
                 }
             }
-            Written::Module(module) => drop(self.modules.put_changed(*module)),
+            Written::Module(module) => {
+                // It may name another pool by now.
+                let affected = self.modules.put_changed(*module);
+                self.touch_pools_of(&affected);
+            }
             Written::Pool(pool) => drop(self.pools.put_changed(*pool)),
             Written::EntryKept(entry) => {
                 // Whatever deletion was seen, it is not the whole story: from now on the caution for absences by list applies.
                 self.seen_deleted.remove(&(entry.key.clone(), entry.module_uid.clone()));
                 return;
             }
-            Written::Vanished | Written::Failed => return,
+            // Another object of the name may have come meanwhile, and waits for its own.
+            Written::Vanished(uid) if self.is_known(target, &uid) => return,
+            Written::Vanished(_) => {}
+            Written::Failed | Written::Refused => return,
         }
         self.touch_target(target);
+    }
+
+    /// Whether the object of a status is the one with this UID, as far as is known.
+    fn is_known(&self, target: &Target, uid: &str) -> bool {
+        let meta = match target {
+            Target::ModuleStatus(key) => {
+                self.modules.get(&key.namespace, &key.name).map(|module| &module.metadata)
+            }
+            Target::PoolStatus(pool) => {
+                self.pools.get(&pool.namespace, &pool.name).map(|pool| &pool.metadata)
+            }
+            Target::Entry(..) | Target::Blob(..) => None,
+        };
+        meta.is_some_and(|meta| meta.uid.as_deref() == Some(uid))
     }
 }
 

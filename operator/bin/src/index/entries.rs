@@ -15,7 +15,7 @@ use hotbay_pipeline::{Refusal, entry, last_good};
 
 use super::Index;
 use super::actions::{Action, Target, Write};
-use super::blobs::Budget;
+use super::blobs::{Budget, Storing};
 use super::decide::View;
 use super::look_ups::LookUp;
 use super::requests::Candidate;
@@ -29,6 +29,8 @@ pub(super) struct Planned {
     loses: BTreeSet<String>,
     /// Its blobs are not all stored: it holds its place in the order, and waits.
     waits: bool,
+    /// Nobody can say when it will be written, so nobody waits for it.
+    stuck: bool,
 }
 
 impl Planned {
@@ -37,18 +39,19 @@ impl Planned {
             entry.and_then(Entry::wanted).map(|revision| claims(&revision.routes)).unwrap_or_default()
         };
         let (old, new) = (routes(old), routes(new));
-        Self { key, write, gains: &new - &old, loses: &old - &new, waits: false }
+        Self { key, write, gains: &new - &old, loses: &old - &new, waits: false, stuck: false }
     }
 }
 
-/// Those of `planned` that may be written now: one that loses a route waits until another that gains it is written. Two that change
-/// places wait for nobody, because neither could go first.
+/// Those of `planned` that may be written now: one that loses a route waits until another that gains it is written, if that will be soon. Two that
+/// change places wait for nobody, because neither could go first.
 pub(super) fn in_order(planned: Vec<Planned>) -> Vec<Planned> {
     // Nobody gains what it loses itself.
-    let gained: BTreeSet<&String> = planned.iter().flat_map(|plan| &plan.gains).collect();
+    let coming = || planned.iter().filter(|plan| !plan.stuck);
+    let gained: BTreeSet<&String> = coming().flat_map(|plan| &plan.gains).collect();
     let loses_to_another = |plan: &&Planned| plan.loses.iter().any(|claim| gained.contains(claim));
     let gained_by_pure_gainers: BTreeSet<String> =
-        planned.iter().filter(|plan| !loses_to_another(plan)).flat_map(|plan| plan.gains.clone()).collect();
+        coming().filter(|plan| !loses_to_another(plan)).flat_map(|plan| plan.gains.clone()).collect();
     let may = |plan: &Planned| !plan.waits && plan.loses.is_disjoint(&gained_by_pure_gainers);
     planned.into_iter().filter(may).collect()
 }
@@ -82,9 +85,11 @@ impl Index {
             let Some(candidate) = self.look_ups.get(&key).and_then(LookUp::candidate).cloned() else {
                 continue;
             };
-            let stored = self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions);
+            let storing = self.store_blobs(&view.pool.namespace, &key, &mut budget, now, actions);
+            let refused = self.schedule.is_refused(&Target::Entry(view.pool.clone(), key.clone()));
+            let (waits, stuck) = (storing != Storing::Done, storing == Storing::Stuck || refused);
             match self.plan_entry(view, &budget, key.clone(), &module, candidate) {
-                Ok(plan) => planned.extend(plan.map(|plan| Planned { waits: !stored, ..plan })),
+                Ok(plan) => planned.extend(plan.map(|plan| Planned { waits, stuck, ..plan })),
                 Err(refusal) => drop(view.refused.insert(key, refusal)),
             }
         }
@@ -176,6 +181,7 @@ mod tests {
             gains: set(gains),
             loses: set(loses),
             waits: false,
+            stuck: false,
         }
     }
 
@@ -193,6 +199,14 @@ mod tests {
     fn who_loses_a_path_waits_for_the_blobs_of_who_gains_it_too() {
         let gaining = Planned { waits: true, ..plan("b", &["/x"], &[]) };
         assert_eq!(first(vec![plan("a", &[], &["/x"]), gaining]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_loses_a_path_does_not_wait_for_whom_nobody_can_say_when_it_comes() {
+        let stuck = Planned { waits: true, stuck: true, ..plan("b", &["/x"], &[]) };
+        assert_eq!(first(vec![plan("a", &[], &["/x"]), stuck]), ["a"]);
+        let refused = Planned { stuck: true, ..plan("b", &["/x"], &[]) };
+        assert_eq!(first(vec![plan("a", &[], &["/x"]), refused]), ["a", "b"], "which is tried on");
     }
 
     #[test]

@@ -105,6 +105,12 @@ impl LookUp {
         at_once
     }
 
+    /// Whether the bytes that are needed are not to be had, as far as can be told: not for a moment, but until something changes out there.
+    pub fn is_stuck(&self) -> bool {
+        let refusal = self.refusal.as_ref().filter(|_| self.need_bytes);
+        refusal.is_some_and(|refusal| refusal.class != Class::Waiting || self.failures > 1)
+    }
+
     /// Turns to what the module and its pool ask for now.
     fn turn_to(&mut self, ticket: Ticket, now: Instant) {
         if self.ticket == ticket {
@@ -126,7 +132,13 @@ impl LookUp {
     fn finish(&mut self, found: Found, interval: Duration, now: Instant) {
         self.handled_request.clone_from(&self.ticket.request);
         let refusal = match found {
-            Found::Same => None,
+            Found::Same => {
+                // Its bytes came to be needed while it was asked for.
+                if self.need_bytes {
+                    self.wish.get_or_insert(now);
+                }
+                None
+            }
             Found::New(candidate) => {
                 self.candidate = Some(*candidate);
                 self.need_bytes = false;

@@ -6,6 +6,7 @@
 //! they are many: an empty list is more often a broken permission or a reinstalled CRD than the wish of a user.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hotbay_api::{Entry, labels};
 
@@ -17,6 +18,10 @@ use crate::objects::StoredEntry;
 
 /// So many may always go at once.
 const ALWAYS: usize = 20;
+
+/// An entry may still appear so long after its module was seen to be deleted: its making was under way, or its namespace is not listed yet. A write is
+/// given up after 15 s, and the API server itself ends a request after a minute.
+pub(super) const LATE: Duration = Duration::from_secs(90);
 
 impl Index {
     /// The removals that may be made now; counts those that are held.
@@ -36,12 +41,12 @@ impl Index {
 
     /// Whether nothing but the module's absence from a list speaks for the removal.
     fn is_mystery(&self, stored: &StoredEntry) -> bool {
-        let seen = self.seen_deleted.contains(&(stored.key.clone(), stored.module_uid.clone()));
+        let seen = self.seen_deleted.contains_key(&(stored.key.clone(), stored.module_uid.clone()));
         !seen && self.modules.get(&stored.key.namespace, &stored.key.name).is_none()
     }
 
     /// Forgets what was seen of modules whose entries are gone.
-    pub(super) fn forget_removed(&mut self) {
+    pub(super) fn forget_removed(&mut self, now: Instant) {
         if !self.is_complete() {
             return;
         }
@@ -50,7 +55,7 @@ impl Index {
             let mut entries = places.values().flat_map(|place| place.entries.of(key));
             entries.any(|stored| stored.module_uid == *uid)
         };
-        self.seen_deleted.retain(|(key, uid)| has_entry(key, uid));
+        self.seen_deleted.retain(|(key, uid), since| now < *since + LATE || has_entry(key, uid));
         self.forget_look_ups();
         let modules = &self.modules;
         self.known_good.retain(|key, _| modules.get(&key.namespace, &key.name).is_some());

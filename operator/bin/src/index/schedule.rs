@@ -14,6 +14,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Counts of a pool change with each report of each pod; one write a second says enough.
 const POOL_STATUS_PAUSE: Duration = Duration::from_secs(1);
 
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done.
+    Succeeded,
+    /// The next try may well succeed: the API server was away, or somebody else was quicker.
+    Failed,
+    /// The API server will not have it, and will hardly think better of it soon.
+    Refused,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Schedule {
@@ -24,6 +35,8 @@ pub struct Schedule {
 struct State {
     under_way: bool,
     failures: u32,
+    /// The last try was refused for what it is.
+    refused: bool,
     not_before: Option<Instant>,
 }
 
@@ -49,11 +62,17 @@ impl Schedule {
         self.targets.get(target).is_some_and(|state| state.under_way && state.failures == 0)
     }
 
+    /// Whether the last try to write `target` was refused.
+    pub fn is_refused(&self, target: &Target) -> bool {
+        self.targets.get(target).is_some_and(|state| state.refused)
+    }
+
     /// A write of `target` is done.
-    pub fn done(&mut self, target: &Target, succeeded: bool, now: Instant) {
+    pub fn done(&mut self, target: &Target, outcome: Outcome, now: Instant) {
         let state = self.targets.entry(target.clone()).or_default();
         state.under_way = false;
-        if succeeded {
+        state.refused = outcome == Outcome::Refused;
+        if outcome == Outcome::Succeeded {
             state.failures = 0;
             state.not_before = matches!(target, Target::PoolStatus(_)).then(|| now + POOL_STATUS_PAUSE);
         } else {

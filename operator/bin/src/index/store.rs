@@ -7,6 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kube::api::ObjectMeta;
+
+use crate::objects::version;
+
 /// Namespace and name.
 pub type Name = (String, String);
 
@@ -25,6 +29,8 @@ pub enum Change<T> {
     Deleted(T),
     /// An object of the list that cannot be read: namespace and name.
     Unreadable(String, String),
+    /// An object was deleted that cannot be read, but for this.
+    DeletedUnreadable(Box<ObjectMeta>),
 }
 
 /// An object that a store can hold.
@@ -96,6 +102,14 @@ impl<T: Stored> Store<T> {
                 self.told = self.told.max(item.version());
                 self.remove(&item)
             }
+            Change::DeletedUnreadable(meta) => {
+                let version = version(&meta);
+                self.told = self.told.max(version);
+                self.remove_named(
+                    &(meta.namespace.unwrap_or_default(), meta.name.unwrap_or_default()),
+                    version,
+                )
+            }
         }
     }
 
@@ -133,15 +147,21 @@ impl<T: Stored> Store<T> {
 
     /// Takes in that an object is gone.
     pub fn remove(&mut self, item: &T) -> Vec<Arc<T>> {
-        let name = item.name();
-        if let Some(listing) = &mut self.listing {
-            listing.remove(&name);
+        self.remove_named(&item.name(), item.version())
+    }
+
+    /// The deletion of an earlier object says nothing of one made after it.
+    fn remove_named(&mut self, name: &Name, version: u64) -> Vec<Arc<T>> {
+        let is_later = |item: Option<&Arc<T>>| item.is_some_and(|item| item.version() > version);
+        if let Some(listing) = &mut self.listing
+            && !is_later(listing.get(name))
+        {
+            listing.remove(name);
         }
-        // The deletion of an earlier object says nothing of one made after it.
-        if self.items.get(&name).is_some_and(|known| known.version() > item.version()) {
+        if is_later(self.items.get(name)) {
             return Vec::new();
         }
-        self.items.remove(&name).into_iter().collect()
+        self.items.remove(name).into_iter().collect()
     }
 
     fn replace(&mut self) -> Vec<Arc<T>> {
@@ -289,5 +309,17 @@ mod tests {
         store.apply(Change::Unreadable(String::new(), "a".to_owned()));
         store.apply(Change::Complete);
         assert_eq!(items(&store), [Item("a", 1)]);
+
+        let deleted = |version: u64| {
+            let (name, resource_version) = (Some("a".to_owned()), Some(version.to_string()));
+            Change::DeletedUnreadable(Box::new(ObjectMeta {
+                name,
+                resource_version,
+                ..ObjectMeta::default()
+            }))
+        };
+        assert!(store.apply(deleted(0)).is_empty(), "an earlier one of its name");
+        assert_eq!(store.apply(deleted(2)), [Item("a", 1).into()]);
+        assert_eq!(items(&store), []);
     }
 }

@@ -4,6 +4,7 @@
 //! waits for something that it should not wait for.
 
 mod news;
+mod paths;
 mod removal;
 mod rollout;
 mod served;

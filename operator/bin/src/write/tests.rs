@@ -31,6 +31,8 @@ struct Cluster {
     objects: BTreeMap<String, Value>,
     asked: Vec<Asked>,
     version: u64,
+    /// A quota is used up.
+    full: bool,
 }
 
 impl Cluster {
@@ -57,6 +59,7 @@ impl Cluster {
                 )
             }
             Method::GET => there.map_or_else(|| refused(404, "not found"), |object| (200, object)),
+            Method::POST if self.full => refused(403, "exceeded quota: configmaps"),
             Method::POST => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
                 match self.objects.contains_key(&path) {
@@ -209,6 +212,15 @@ fn definition(established: &str) -> Value {
         "spec": {"group": "hotbay.dev", "scope": "Namespaced", "versions": [], "names": {"kind": "HandlerModule", "plural": "handlermodules"}},
         "status": {"conditions": [{"type": "Established", "status": established}]},
     })
+}
+
+#[tokio::test]
+async fn what_a_quota_forbids_is_told_from_what_fails() {
+    let server = Server::start().await;
+    server.cluster.lock().unwrap().full = true;
+    assert!(matches!(server.write(Write::CreateEntry(draft("/a"))).await, Written::Refused));
+    server.cluster.lock().unwrap().full = false;
+    server.created().await;
 }
 
 #[tokio::test]

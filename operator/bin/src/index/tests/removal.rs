@@ -1,6 +1,7 @@
 //! When entries are removed, and when they are not.
 
 use super::*;
+use crate::index::removal::LATE;
 
 /// A cluster with `count` served modules, whose operator has just started: what was seen before is not known.
 fn restarted(count: usize) -> World {
@@ -33,6 +34,8 @@ fn a_seen_deletion_removes_the_entry() {
     world.took();
     world.delete("hello");
     assert_eq!(world.took(), ["remove hello"]);
+    world.pass(LATE);
+    world.apply("another", |_| ());
     assert!(world.index.seen_deleted.is_empty(), "nothing is kept of it");
 }
 
@@ -127,9 +130,9 @@ fn a_deletion_that_the_api_server_does_not_confirm_counts_as_not_seen() {
     let mut world = World::new();
     world.serve("hello", "v1", &["/hello"]);
     world.took();
-    let stored = std::sync::Arc::new(world.entries.values().next().unwrap().clone());
+    let stored = Arc::new(world.entries.values().next().unwrap().clone());
     let seen = (stored.key.clone(), stored.module_uid.clone());
-    world.index.seen_deleted.insert(seen);
+    world.index.seen_deleted.insert(seen, world.now);
     let target = Target::Entry(POOL.parse().unwrap(), stored.key.clone());
     world.handle(Event::Written(target, Written::EntryKept(stored)));
     assert!(world.index.seen_deleted.is_empty());
@@ -162,4 +165,64 @@ fn an_entry_that_is_deleted_before_its_making_is_answered_is_made_again() {
     world.handle(Event::Written(Target::Entry(pool, key), Written::Entry(Box::new(made))));
     world.run();
     assert_eq!(world.took(), ["create hello"]);
+}
+
+#[test]
+fn an_entry_that_appears_after_its_modules_deletion_was_seen_is_no_mystery() {
+    let mut world = World::new();
+    // No answer came, and the API server made them all the same.
+    world.refuses_entries = true;
+    let names: Vec<String> = (0..21).map(|number| format!("m{number}")).collect();
+    names.iter().for_each(|name| world.serve(name, name, &[&*format!("/{name}").leak()]));
+    names.iter().for_each(|name| world.delete(name));
+    for name in &names {
+        let version = world.next_version();
+        let module_uid = format!("uid-{name}");
+        let made = StoredEntry { module_uid, version, ..StoredEntry::unread("default", name) };
+        world.handle(Event::Entry("hotbay".into(), Change::Applied(made)));
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!((removals(&world), holds(&world)), (21, false));
+}
+
+#[test]
+fn a_deleted_module_that_cannot_be_read_is_gone_all_the_same() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    world.took();
+    let version = world.next_version().to_string();
+    let module = world.modules.remove(&EntryKey::new("shop", "hello").unwrap()).unwrap();
+    let meta = ObjectMeta { resource_version: Some(version), ..module.metadata };
+    world.handle(Event::Module(Change::DeletedUnreadable(Box::new(meta))));
+    assert_eq!(world.index.seen_deleted.len(), 1);
+    world.run();
+    assert_eq!(world.took(), ["remove hello"]);
+}
+
+#[test]
+fn an_operator_that_starts_in_the_middle_of_a_move_between_namespaces_ends_it() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    let [left, arrived] = ["hotbay/default", "annex/other"].map(|pool| {
+        let entry = world.entries.values().next().unwrap().clone();
+        StoredEntry { pool: pool.parse().unwrap(), ..entry }
+    });
+    let mut world = world.restarted();
+    let mut pools: Vec<RuntimePool> = vec![world.pool("default"), world.pool("other")];
+    pools[1].metadata.namespace = Some("annex".into());
+    let mut module = world.modules.values().next().unwrap().clone();
+    module.spec.runtime_ref =
+        Some(hotbay_api::RuntimeRef { name: "other".into(), namespace: Some("annex".into()) });
+    world.modules.insert(EntryKey::new("shop", "hello").unwrap(), module.clone());
+    world.list(Event::Module, vec![module]);
+    world.list(Event::Pool, pools);
+    world.list(Event::Namespace, vec![]);
+    world.list(Event::Report, vec![]);
+    world.run();
+    world.list_place("hotbay", vec![left]);
+    world.run();
+    assert_eq!(removals(&world), 0, "nobody knows yet whether it has arrived");
+    world.list_place("annex", vec![arrived]);
+    world.run();
+    assert!(world.log.contains(&"remove hello".to_owned()), "{:?}", world.log);
 }

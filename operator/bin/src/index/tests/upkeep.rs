@@ -104,6 +104,76 @@ fn a_blob_that_somebody_deleted_is_fetched_and_stored_again() {
     assert_eq!(world.took(), ["look up hello", "store blob"]);
 }
 
+#[test]
+fn a_blob_that_goes_while_its_module_is_looked_up_is_fetched_and_stored_again() {
+    let mut world = World::new();
+    world.serve("hello", "v1", &["/hello"]);
+    let artifact = world.registry.remove("reg/v1").unwrap();
+    world.pass(INTERVAL * 2);
+    world.registry.insert("reg/v1".into(), artifact);
+    // The first answer after an outage takes its time; meanwhile somebody deletes the blob.
+    let mut slow = vec![];
+    while slow.is_empty() {
+        world.now = world.index.next_wake().unwrap();
+        slow = world.index.decide(world.now, &Time(Timestamp::UNIX_EPOCH));
+    }
+    assert!(matches!(slow[..], [Action::LookUp(_)]), "{slow:?}");
+    world.blobs.clear();
+    world.list(|change| Event::Blob("hotbay".into(), change), vec![]);
+    world.run();
+    world.took();
+    world.perform(slow.remove(0));
+    world.run();
+    assert_eq!(world.took(), ["look up hello", "look up hello", "store blob"]);
+}
+
+#[test]
+fn a_module_made_anew_while_the_status_of_the_one_before_is_written_has_a_status() {
+    let mut world = World::new();
+    let elsewhere = |uid: &str| {
+        let uid = uid.to_owned();
+        move |module: &mut HandlerModule| {
+            module.metadata.uid = Some(uid.clone());
+            module.spec.runtime_ref = Some(hotbay_api::RuntimeRef { name: "none".into(), namespace: None });
+            module.status = None;
+        }
+    };
+    world.apply("hello", elsewhere("first"));
+    let key = EntryKey::new("shop", "hello").unwrap();
+    let target = Target::ModuleStatus(key.clone());
+    world.index.schedule.begin(&target, world.now);
+    world.delete("hello");
+    world.apply("hello", elsewhere("second"));
+    assert!(world.modules[&key].status.is_none(), "one write at a time");
+    world.handle(Event::Written(target.clone(), Written::Vanished("first".into())));
+    world.run();
+    assert!(world.modules[&key].status.is_some());
+
+    world.index.schedule.begin(&target, world.now);
+    world.apply("hello", |_| ());
+    let before = world.module_statuses;
+    world.handle(Event::Written(target, Written::Vanished("second".into())));
+    world.run();
+    assert_eq!(world.module_statuses, before, "what is gone is not written again until its deletion is seen");
+}
+
+#[test]
+fn a_module_whose_status_comes_back_with_another_pool_leaves_its_paths_to_others() {
+    let mut world = World::new();
+    world.serve("a", "va", &["/x"]);
+    world.serve("c", "vc", &["/x"]);
+    world.took();
+    let key = EntryKey::new("shop", "a").unwrap();
+    let version = world.next_version().to_string();
+    let module = world.modules.get_mut(&key).unwrap();
+    module.spec.runtime_ref = Some(hotbay_api::RuntimeRef { name: "none".into(), namespace: None });
+    (module.metadata.resource_version, module.metadata.generation) = (Some(version), Some(9));
+    let module = Box::new(module.clone());
+    world.handle(Event::Written(Target::ModuleStatus(key), Written::Module(module)));
+    world.run();
+    assert!(world.took().contains(&"create c".to_owned()));
+}
+
 /// What is done when somebody changes the stored entry of hello like this.
 fn after_edit(world: &mut World, change: impl FnOnce(&mut StoredEntry)) -> Vec<String> {
     let mut stored = world.entries.values().next().unwrap().clone();
