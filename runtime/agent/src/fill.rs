@@ -23,6 +23,7 @@ use kube::runtime::watcher;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::jitter::shortened;
 use crate::timer::sleep_until;
 pub use blob_service::{BlobService, BlobsUrl};
 pub use plan::KnownEntry;
@@ -248,9 +249,8 @@ impl Filler {
 /// `seed`: the pods of a pool fail together and must not come back together.
 fn backoff(tries: u32, seed: u64) -> Duration {
     let longest = Duration::from_millis(250 << tries.min(7)).min(Duration::from_secs(30));
-    // The golden ratio's bits: seeds that differ a little differ a lot after it, and each try anew.
-    let mixed = (seed ^ u64::from(tries)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    longest - longest.mul_f64(mixed as f64 / f64::from(u16::MAX) / 5.0)
+    // Another one at each try.
+    shortened(longest, seed ^ u64::from(tries))
 }
 
 #[cfg(test)]

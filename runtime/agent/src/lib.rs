@@ -7,6 +7,7 @@
 
 mod fill;
 mod health;
+mod jitter;
 mod report;
 mod run;
 mod settings;

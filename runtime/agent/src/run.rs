@@ -54,7 +54,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let filler = Filler::open(sources, &pool, &pod_uid, writer.with_size(bay_size), known_tx)?;
     let local = spawn_watch(report)?;
     let publisher = Publisher::new(reports, pod_name, pod_uid.clone());
-    let pace = Pace::new(report_longest_pause);
+    let pace = Pace::new(report_longest_pause, &pod_uid);
     let reporter = Reporter::new(pool.clone(), pod_uid, publisher, known_rx.clone(), local, pace);
 
     tokio::select! {

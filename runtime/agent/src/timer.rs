@@ -4,6 +4,11 @@
 
 use std::time::Instant;
 
+/// Now, by the clock of [`sleep_until`], which a test can hold and turn on.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Waits until `at`, or for ever.
 pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {

@@ -16,11 +16,15 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::Event;
 
 use super::config_map::{self, Wanted};
+use crate::jitter::seed_of;
 use failed::Failed;
 use progress::PATIENCE;
 
 /// How long a blob that no entry names stays: the engine may be about to copy it.
 const SWEEP_AFTER: Duration = Duration::from_secs(5);
+/// How long changes that do not cease put off a sweep: what they leave behind fills the bay, at 16 MiB every 4 s with 240 MiB in this time. A blob
+/// that lost its entry just before goes sooner than it would, once a minute; the bay says already that nobody needs it.
+const SWEEP_WITHIN: Duration = Duration::from_secs(60);
 
 /// An entry and what keeps it from the bay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +66,24 @@ pub(super) struct Plan {
     blobs: BTreeMap<Digest, BlobState>,
     /// Changes of the bay that failed.
     failed: BTreeMap<EntryKey, Failed>,
-    sweep_at: Option<Instant>,
+    /// `None` if nothing changed since the last one.
+    next_sweep: Option<NextSweep>,
+}
+
+#[derive(Clone, Copy)]
+struct NextSweep {
+    at: Instant,
+    /// When something changed first since the last one.
+    first_change: Instant,
 }
 
 enum BlobState {
-    /// With the failure before, if this is another try.
-    Fetching(Option<Failed>),
+    Fetching {
+        /// The failure before, if this is another try.
+        last: Option<Failed>,
+        /// A sweep passed meanwhile that did not keep it, and may have removed what the fetch had just put there.
+        swept: bool,
+    },
     Present,
     Absent(Failed),
 }
@@ -76,8 +92,8 @@ impl BlobState {
     /// The last failure, also while it is tried again.
     fn failure(&self) -> Option<&Failed> {
         match self {
-            Self::Absent(failed) | Self::Fetching(Some(failed)) => Some(failed),
-            Self::Present | Self::Fetching(None) => None,
+            Self::Absent(failed) | Self::Fetching { last: Some(failed), .. } => Some(failed),
+            Self::Present | Self::Fetching { last: None, .. } => None,
         }
     }
 }
@@ -93,14 +109,14 @@ impl Plan {
         Self {
             pool: pool.to_owned(),
             platform,
-            seed: pod_uid.bytes().fold(0, |seed: u64, byte| seed.rotate_left(5) ^ u64::from(byte)),
+            seed: seed_of(pod_uid),
             wanted: BTreeMap::new(),
             listing: None,
             listed: false,
             in_bay,
             blobs: BTreeMap::new(),
             failed: BTreeMap::new(),
-            sweep_at: None,
+            next_sweep: None,
         }
     }
 
@@ -158,7 +174,9 @@ impl Plan {
     }
 
     fn changed(&mut self, now: Instant) {
-        self.sweep_at = Some(now + SWEEP_AFTER);
+        let first_change = self.next_sweep.map_or(now, |next| next.first_change);
+        let at = (now + SWEEP_AFTER).min(first_change + SWEEP_WITHIN);
+        self.next_sweep = Some(NextSweep { at, first_change });
     }
 
     /// What to do now. Each action is given once, until its end is told.
@@ -181,8 +199,8 @@ impl Plan {
                 actions.extend(start_fetch(&mut self.blobs, blob, now));
             }
         }
-        if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep_at = None;
+        if self.next_sweep.is_some_and(|next| next.at <= now) {
+            self.next_sweep = None;
             let entries = self.wanted.keys().cloned().collect();
             actions.push(Action::Sweep { entries, blobs: self.named_blobs() });
         }
@@ -191,18 +209,22 @@ impl Plan {
 
     /// The blob is there, or could not be had.
     pub(super) fn fetched(&mut self, digest: Digest, result: Result<(), Trouble>, now: Instant) {
-        let last = match self.blobs.remove(&digest) {
-            Some(BlobState::Fetching(last)) => last,
-            _ => None,
+        let (last, swept) = match self.blobs.remove(&digest) {
+            Some(BlobState::Fetching { last, swept }) => (last, swept),
+            _ => (None, false),
         };
-        let state = match result {
-            Ok(()) => BlobState::Present,
+        match result {
+            // Whether it is still there is not known: who needs it has it looked at again, which is cheap if it is.
+            Ok(()) if swept => {}
+            Ok(()) => {
+                self.blobs.insert(digest, BlobState::Present);
+            }
             Err(why) => {
                 tracing::warn!(%digest, reason = %why.reason, "cannot fetch a blob: {}", why.message);
-                BlobState::Absent(Failed::after(last.as_ref(), Some(why), self.seed, now))
+                let failed = Failed::after(last.as_ref(), Some(why), self.seed, now);
+                self.blobs.insert(digest, BlobState::Absent(failed));
             }
-        };
-        self.blobs.insert(digest, state);
+        }
         if !self.named_blobs().contains(&digest) {
             // Its entry went while it was fetched.
             self.changed(now);
@@ -227,14 +249,23 @@ impl Plan {
         if gone {
             self.failed.remove(key);
             self.in_bay.remove(key);
+            // Its blobs may have outlived a sweep.
+            self.changed(now);
         } else {
             self.fail(key.clone(), None, now);
         }
     }
 
-    /// The bay holds no blobs but `kept`. If that `made_room`, what did not fit is tried again at once.
+    /// The bay holds no blobs but `kept`, and what fetches put there meanwhile. If that `made_room`, what did not fit is tried again at once.
     pub(super) fn swept(&mut self, kept: &BTreeSet<Digest>, made_room: bool, now: Instant) {
-        self.blobs.retain(|digest, state| kept.contains(digest) || matches!(state, BlobState::Fetching(_)));
+        self.blobs.retain(|digest, state| match state {
+            _ if kept.contains(digest) => true,
+            BlobState::Fetching { swept, .. } => {
+                *swept = true;
+                true
+            }
+            BlobState::Present | BlobState::Absent(_) => false,
+        });
         let absent = self.blobs.values_mut().filter_map(|state| match state {
             BlobState::Absent(failed) => Some(failed),
             _ => None,
@@ -254,7 +285,8 @@ impl Plan {
         });
         let retries = absent.chain(self.failed.values().map(|failed| failed.retry_at));
         let patience = self.failures().map(|failed| failed.since + PATIENCE);
-        retries.chain(patience).chain(self.sweep_at).filter(|at| *at > now).min()
+        let sweep = self.next_sweep.map(|next| next.at);
+        retries.chain(patience).chain(sweep).filter(|at| *at > now).min()
     }
 
     fn readable(&self) -> Vec<(EntryKey, Arc<Entry>)> {
@@ -291,7 +323,7 @@ fn start_fetch(blobs: &mut BTreeMap<Digest, BlobState>, blob: &Blob, now: Instan
         Some(BlobState::Absent(failed)) if failed.retry_at <= now => Some(failed.clone()),
         Some(_) => return None,
     };
-    blobs.insert(blob.digest, BlobState::Fetching(last));
+    blobs.insert(blob.digest, BlobState::Fetching { last, swept: false });
     Some(Action::Fetch { digest: blob.digest, size: blob.size })
 }
 

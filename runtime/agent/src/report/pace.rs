@@ -1,11 +1,13 @@
 //! When a report may leave.
 //!
 //! Owns the pace: a failure at once, progress after a short pause in which more of it may come, and under churn more and more seldom, since a
-//! pool may have a thousand pods. Pure: reads no clock.
+//! pool may have a thousand pods. What did not change leaves again after a long while. Pure: reads no clock.
 
 use std::time::{Duration, Instant};
 
 use hotbay_api::{EntryState, ReportException, RuntimeReportFields};
+
+use crate::jitter::{seed_of, shortened};
 
 /// Progress waits this long for more of it.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -15,6 +17,9 @@ const FAILURE: Duration = Duration::from_millis(100);
 const BURST: u32 = 20;
 /// The first pause between writes under churn; it doubles up to what the settings say.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// What holds is written again after this long, or up to a fifth less: somebody may have deleted or changed it, and we watch no reports. A PUT
+/// that changes nothing makes no new resourceVersion and wakes nobody; a thousand pods send two a second.
+const AGAIN: Duration = Duration::from_secs(600);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,12 +35,16 @@ pub struct Pace {
     pause: Duration,
     /// After a failed write: not before.
     not_before: Option<Instant>,
+    /// This pod's [`AGAIN`].
+    again: Duration,
+    /// When to write what did not change.
+    again_at: Option<Instant>,
 }
 
 impl Pace {
-    /// A pace that under churn slows down to a write each `longest_pause`.
-    pub fn new(longest_pause: Duration) -> Self {
-        Self { longest_pause, ..Self::default() }
+    /// The pace of the pod with this UID, which under churn slows down to a write each `longest_pause`.
+    pub fn new(longest_pause: Duration, pod_uid: &str) -> Self {
+        Self { longest_pause, again: shortened(AGAIN, seed_of(pod_uid)), ..Self::default() }
     }
 
     /// What holds is not what is written; with a failure that is not written.
@@ -53,25 +62,32 @@ impl Pace {
         (self.progress_since, self.failure_since) = (None, None);
     }
 
-    /// When to write, if there is anything.
+    /// When to write, if there is anything or was.
     pub(super) fn due(&self) -> Option<Instant> {
         let paused = self.last_write.map(|at| at + self.pause);
         let progress =
             self.progress_since.map(|since| paused.map_or(since + PROGRESS, |at| at.max(since + PROGRESS)));
         let failure = self.failure_since.map(|since| since + FAILURE);
-        let due = [progress, failure].into_iter().flatten().min()?;
+        let changed = [progress, failure].into_iter().flatten().min();
+        let due = changed.or(self.again_at)?;
         Some(self.not_before.map_or(due, |at| at.max(due)))
     }
 
     /// All that holds was written.
     pub(super) fn wrote(&mut self, now: Instant) {
-        self.settled();
-        self.not_before = None;
+        self.confirmed(now);
         self.last_write = Some(now);
         self.streak = self.streak.saturating_add(1);
         if self.streak >= BURST {
             self.pause = (self.pause * 2).max(FIRST_PAUSE).min(self.longest_pause);
         }
+    }
+
+    /// What was written before was written again. That is no churn.
+    pub(super) fn confirmed(&mut self, now: Instant) {
+        self.settled();
+        self.not_before = None;
+        self.again_at = Some(now + self.again);
     }
 
     /// A write failed; the next one not before `at`.
@@ -108,13 +124,15 @@ pub(super) fn has_new_failure(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use hotbay_api::Reason;
 
     const LONGEST: Duration = Duration::from_secs(60);
 
     fn pace() -> Pace {
-        Pace::new(LONGEST)
+        Pace::new(LONGEST, "uid")
     }
 
     fn ms(number: u64) -> Duration {
@@ -138,7 +156,7 @@ mod tests {
         pace.changed(false, now + ms(200));
         assert_eq!(pace.due(), Some(now + PROGRESS), "a steady stream must not put it off");
         pace.wrote(now + PROGRESS);
-        assert_eq!(pace.due(), None);
+        assert!(pace.due().unwrap() > now + AGAIN / 2, "all is written");
     }
 
     /// Changes a second after each write; the pauses between writes.
@@ -170,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_small_pool_is_slowed_down_less() {
-        let mut pace = Pace::new(ms(2000));
+        let mut pace = Pace::new(ms(2000), "uid");
         let (pauses, _) = churn(&mut pace, Instant::now(), 30);
         assert_eq!(pauses[29], ms(2000));
     }
@@ -182,6 +200,32 @@ mod tests {
         let later = now + LONGEST * 2;
         pace.changed(false, later);
         assert_eq!(pace.due(), Some(later + PROGRESS));
+    }
+
+    #[test]
+    fn what_does_not_change_is_written_again_every_10_minutes_and_each_pod_has_its_time() {
+        let now = Instant::now();
+        let dues = (0..100).map(|pod| {
+            let mut pace = Pace::new(LONGEST, &format!("3f0e2f0a-6f0e-4c58-9d0b-0a6f4d1f9a{pod:02}"));
+            pace.wrote(now);
+            pace.due().unwrap() - now
+        });
+        let dues: BTreeSet<Duration> = dues.collect();
+        assert!(dues.len() > 90, "{} times", dues.len());
+        assert!(dues.iter().all(|due| (480..=600).contains(&due.as_secs())), "{dues:?}");
+    }
+
+    #[test]
+    fn writing_what_did_not_change_is_no_churn() {
+        let mut pace = pace();
+        let (_, now) = churn(&mut pace, Instant::now(), 30);
+        let again = pace.due().unwrap();
+        assert!(again > now + AGAIN / 2);
+        pace.confirmed(again);
+        pace.changed(false, again + ms(1000));
+        assert_eq!(pace.due(), Some(again + ms(1000) + PROGRESS), "the churn is long over");
+        pace.settled();
+        assert!(pace.due().unwrap() > again + AGAIN / 2, "the next time is counted from this one");
     }
 
     #[test]

@@ -17,9 +17,19 @@ const FIELD_MANAGER: &str = "hotbay-agent";
 /// How often a write starts again when the object was not as expected.
 const ATTEMPTS: usize = 3;
 
+/// What a [`Publisher`] asks of the API server. Tests play one that takes a write and does not answer.
+pub trait Reports {
+    /// The report of this name, if there is one.
+    async fn look(&self, name: &str) -> Result<Option<RuntimeReport>, kube::Error>;
+    /// Creates it.
+    async fn post(&self, report: &RuntimeReport) -> Result<RuntimeReport, kube::Error>;
+    /// Replaces it, if it has the same resourceVersion.
+    async fn put(&self, name: &str, report: &RuntimeReport) -> Result<RuntimeReport, kube::Error>;
+}
+
 /// Writes one pod's report.
-pub struct Publisher {
-    api: Api<RuntimeReport>,
+pub struct Publisher<R = Api<RuntimeReport>> {
+    api: R,
     pod_name: String,
     pod_uid: String,
     /// Of the object as last seen; `None` if it is not known to be there.
@@ -51,9 +61,27 @@ pub enum PublishError {
     },
 }
 
-impl Publisher {
+impl Reports for Api<RuntimeReport> {
+    async fn look(&self, name: &str) -> Result<Option<RuntimeReport>, kube::Error> {
+        self.get_opt(name).await
+    }
+
+    async fn post(&self, report: &RuntimeReport) -> Result<RuntimeReport, kube::Error> {
+        self.create(&params(), report).await
+    }
+
+    async fn put(&self, name: &str, report: &RuntimeReport) -> Result<RuntimeReport, kube::Error> {
+        self.replace(name, &params(), report).await
+    }
+}
+
+fn params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+impl<R: Reports> Publisher<R> {
     /// A writer of the report of the pod `pod_name`.
-    pub fn new(api: Api<RuntimeReport>, pod_name: String, pod_uid: String) -> Self {
+    pub fn new(api: R, pod_name: String, pod_uid: String) -> Self {
         Self { api, pod_name, pod_uid, resource_version: None }
     }
 
@@ -73,12 +101,11 @@ impl Publisher {
 
     /// Whether it was written within [`ATTEMPTS`].
     async fn write(&mut self, fields: &RuntimeReportFields) -> Result<bool, kube::Error> {
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         for _ in 0..ATTEMPTS {
             let report = self.report(fields);
             let result = match self.resource_version {
-                Some(_) => self.api.replace(&self.pod_name, &params, &report).await,
-                None => self.api.create(&params, &report).await,
+                Some(_) => self.api.put(&self.pod_name, &report).await,
+                None => self.api.post(&report).await,
             };
             match result {
                 Ok(written) => {
@@ -87,7 +114,7 @@ impl Publisher {
                 }
                 // There already (an agent before us), changed, or gone: look, and try again.
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
-                    let there = self.api.get_opt(&self.pod_name).await?;
+                    let there = self.api.look(&self.pod_name).await?;
                     self.resource_version = there.and_then(|there| there.metadata.resource_version);
                 }
                 Err(error) => return Err(error),

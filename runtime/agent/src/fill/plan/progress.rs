@@ -47,8 +47,9 @@ impl Plan {
     /// last good revision then, and the wanted one when its blob comes.
     pub(super) fn is_writable(&self, needs: &[Blob]) -> bool {
         let was_tried = |blob: &Blob| match self.blobs.get(&blob.digest) {
-            None | Some(BlobState::Fetching(None)) => false,
-            Some(BlobState::Present | BlobState::Absent(_) | BlobState::Fetching(Some(_))) => true,
+            None => false,
+            Some(BlobState::Fetching { last, .. }) => last.is_some(),
+            Some(BlobState::Present | BlobState::Absent(_)) => true,
         };
         match needs {
             [] => true,

@@ -92,6 +92,33 @@ impl Case {
     fn wrote(&mut self, entry: &Arc<Entry>) {
         self.plan.wrote(entry, Ok(()), self.now);
     }
+
+    /// Carries out all that there is to do until `end`; the sweeps among it, with their times.
+    fn pass_until(&mut self, end: Instant) -> Vec<(Instant, Action)> {
+        let mut sweeps = Vec::new();
+        loop {
+            let actions = self.actions();
+            if actions.is_empty() {
+                match self.plan.next_wake(self.now).filter(|at| *at < end) {
+                    Some(at) => self.now = at,
+                    None => break,
+                }
+            }
+            for action in actions {
+                match &action {
+                    Action::Fetch { digest, .. } => self.plan.fetched(*digest, Ok(()), self.now),
+                    Action::Write(entry) => self.wrote(entry),
+                    Action::Remove(key) => self.plan.removed(key, true, self.now),
+                    Action::Sweep { blobs, .. } => {
+                        self.plan.swept(blobs, true, self.now);
+                        sweeps.push((self.now, action));
+                    }
+                }
+            }
+        }
+        self.now = end;
+        sweeps
+    }
 }
 
 #[test]
@@ -165,6 +192,52 @@ fn a_deletion_that_was_seen_removes_at_once_and_the_blob_later() {
     case.plan.swept(&BTreeSet::new(), true, case.now);
     case.take(Event::Apply(mk_config_map(&entry)));
     assert_eq!(case.actions(), [fetch("v1")], "a blob that was swept is fetched again");
+}
+
+#[test]
+fn a_bay_whose_entries_never_rest_is_swept_every_minute_and_soon_after_they_do() {
+    let mut case = Case::new(&[]);
+    case.lists(&[]);
+    let (start, mut sweeps) = (case.now, Vec::new());
+    let pause = Duration::from_secs(4);
+    for sequence in 0..=30 {
+        let version = format!("v{sequence}");
+        case.take(Event::Apply(mk_config_map(&mk_entry("hello", sequence, &[&version]))));
+        sweeps.extend(case.pass_until(case.now + pause));
+    }
+    sweeps.extend(case.pass_until(case.now + SWEEP_WITHIN));
+    let sweep = |seconds: u64, blobs: &[&str]| {
+        let keep = Action::Sweep { entries: BTreeSet::from([key("hello")]), blobs: digests(blobs) };
+        (start + Duration::from_secs(seconds), keep)
+    };
+    assert_eq!(sweeps, [sweep(60, &["v14", "v15"]), sweep(120, &["v29", "v30"]), sweep(125, &["v30"])]);
+}
+
+#[test]
+fn a_blob_that_a_sweep_may_have_removed_as_it_arrived_is_looked_at_again() {
+    let entry = mk_entry("hello", 1, &["v1"]);
+    for needed_before_it_came in [true, false] {
+        let mut case = Case::new(&[]);
+        case.lists(&[&entry]);
+        assert_eq!(case.actions(), [fetch("v1")]);
+        case.take(Event::Delete(mk_config_map(&entry)));
+        case.now += SWEEP_AFTER;
+        assert_eq!(case.actions(), [Action::Sweep { entries: BTreeSet::new(), blobs: BTreeSet::new() }]);
+        // Its file came just before the sweep removed it; that it came is told after the sweep.
+        case.plan.swept(&BTreeSet::new(), true, case.now);
+        if needed_before_it_came {
+            case.take(Event::Apply(mk_config_map(&entry)));
+            assert_eq!(case.actions(), [], "it is being fetched");
+            case.fetched("v1");
+        } else {
+            case.fetched("v1");
+            assert_eq!(case.actions(), [], "nobody needs it");
+            case.take(Event::Apply(mk_config_map(&entry)));
+        }
+        assert_eq!(case.actions(), [fetch("v1")], "needed before it came: {needed_before_it_came}");
+        case.fetched("v1");
+        assert_eq!(case.actions(), [Action::Write(entry.clone())]);
+    }
 }
 
 #[test]
@@ -268,7 +341,7 @@ fn retries_come_more_and_more_seldom_and_never_spin() {
             last = case.now;
             case.not_fetched("v1");
         }
-        case.plan.sweep_at = None;
+        case.plan.next_sweep = None;
         case.now = case.plan.next_wake(case.now).unwrap();
         wakes += 1;
     }
