@@ -1,6 +1,6 @@
 //! Modules that end engines: they are found, named and kept from doing it again.
 
-use hotbay_api::{HandlerModule, Reason, condition};
+use hotbay_api::{HandlerModule, Platform, Reason, condition};
 use hotbay_e2e::cluster::scene::{Scene, current, scene_alone};
 use hotbay_e2e::http::get;
 use hotbay_e2e::modules;
@@ -124,11 +124,15 @@ async fn a_module_that_reads_where_nothing_is_is_named_with_signal_and_request()
 #[tokio::test]
 async fn a_module_that_holds_a_thread_is_named_and_stays_ready() {
     scene_alone("stall", async |scene: &Scene| {
-        scene.push("faulty:1.0", &modules::faulty()).await;
+        // A build of its own: pods that outlive a run remember which ones held a thread.
+        let mut build = std::fs::read(modules::faulty()).unwrap();
+        build.extend(scene.namespace.bytes());
+        scene.push_builds("faulty:1.0", &[(Platform::current(), build.into())]).await;
         let path = format!("{}/faulty", scene.path());
         let mut spec = scene.spec("faulty:1.0");
         spec["routes"] = json!([{"path": path}]);
-        spec["config"] = json!({"mode": "handler-sleep-ms:600"});
+        // Ten times what is too long: each pod is asked once, and a machine that stalls just then must not hide it.
+        spec["config"] = json!({"mode": "handler-sleep-ms:5000"});
         scene.apply("faulty", spec).await;
         scene.ready("faulty").await;
         scene.serves(&path, "ok\n").await;

@@ -61,12 +61,12 @@ fn a_file_that_the_linker_refuses_breaks_a_rule() {
 fn what_takes_longer_than_the_header_allows_is_told_with_its_limit_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
-        ("create_takes_too_long", "create took 3.", "HB_PENDING, and wake the instance"),
-        ("stop_hangs", "stop had not returned when the 4s of the scenario were over", "then it has 10s"),
+        ("create_takes_too_long", "create took ", "HB_PENDING, and wake the instance"),
+        ("stop_hangs", "stop had not returned when the 10s of the scenario were over", "then it has 10s"),
     ];
     for (name, words, what_to_do) in cases {
         let file = Case::named(name).unwrap().build(folder.path()).unwrap();
-        let deadline = Duration::from_secs(if name == "stop_hangs" { 4 } else { 60 });
+        let deadline = Duration::from_secs(if name == "stop_hangs" { 10 } else { 60 });
         let scenarios = vec!["life".to_owned()];
         let report = checked(&file, &Options { scenarios, deadline, ..Options::default() });
         assert_eq!((report.broken(), report.findings.len()), (vec![Rule::Returns], 1), "{report}");

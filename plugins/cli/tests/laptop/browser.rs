@@ -69,15 +69,21 @@ impl Browser {
         self.command("execute/sync", json!({"script": script, "args": []})).await
     }
 
-    /// Runs a script until it returns true.
+    /// Runs a script until it returns true. One that meets a page which is just being loaded anew fails, and is run again.
     pub async fn until(&self, what: &str, script: &str) {
-        wait_for(what, async || match self.run(script).await {
+        wait_for(what, async || match self.try_run(script).await? {
             Value::Bool(true) => Ok(()),
             other => {
-                Err(format!("{other}; the page says: {}", self.run("return document.body.innerText").await))
+                let page = self.try_run("return document.body?.innerText").await?;
+                Err(format!("{other}; the page says: {page}"))
             }
         })
         .await;
+    }
+
+    async fn try_run(&self, script: &str) -> Result<Value, String> {
+        let path = format!("/session/{}/execute/sync", self.session);
+        self.try_call(Method::POST, &path, &json!({"script": script, "args": []})).await
     }
 
     /// The window as a PNG.

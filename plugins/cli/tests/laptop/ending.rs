@@ -32,7 +32,7 @@ async fn unready(laptop: &Laptop) {
 async fn ctrl_c_lets_a_slow_request_finish() {
     let shop = Workshop::new();
     // Long enough to be seen in flight, and shorter than a laptop drains.
-    let mut laptop = slow(&shop, 4000).await;
+    let mut laptop = slow(&shop, 20_000).await;
     let address = laptop.address;
     let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
     // The request is in the engine's hands before it is told to end.

@@ -46,7 +46,7 @@ async fn h2spec() -> PathBuf {
 async fn suite(laptop: &Laptop, path: &str) -> (usize, BTreeSet<String>) {
     let report = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new(h2spec().await);
-    command.args(["generic", "http2", "hpack", "--path", path, "--timeout", "5"]);
+    command.args(["generic", "http2", "hpack", "--path", path, "--timeout", "30"]);
     command.args(["--host", &laptop.address.ip().to_string(), "--port", &laptop.address.port().to_string()]);
     // Its exit code says only that some case failed.
     let output =

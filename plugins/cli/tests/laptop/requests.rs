@@ -147,7 +147,7 @@ async fn faulty(shop: &Workshop, mode: &str, spec: &str) -> Laptop {
 #[tokio::test]
 async fn slow_requests_hold_nobody_up() {
     let shop = Workshop::new();
-    let laptop = faulty(&shop, "handler-slow-ms:6000", ", timeouts: {request: 50s}").await;
+    let laptop = faulty(&shop, "handler-slow-ms:20000", ", timeouts: {request: 50s}").await;
     let get = || laptop.get("/faulty");
     // One after another, or two at a time on two workers, would never be four at once.
     let four = tokio::join!(get(), get(), get(), get(), in_flight(&laptop, 4));

@@ -133,18 +133,23 @@ async fn engine(laptop: &Laptop, generation: u64) {
 #[tokio::test]
 async fn a_handler_that_sleeps_on_its_thread_is_named_once_moved_and_harms_nobody_any_more() {
     let shop = Workshop::new();
-    let (laptop, admin) = start(&shop, &modules::faulty(), "handler-sleep-ms:1000").await;
+    // Ten times what is too long, so that a machine which stalls just then does not hide it.
+    let (laptop, admin) = start(&shop, &modules::faulty(), "handler-sleep-ms:5000").await;
     let (median_before, _) = latency(&laptop).await;
     assert_eq!((metric(admin, STALLS).await, metric(admin, "hotbay_demoted").await), (0, 0));
     assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
     let line =
-        laptop.says(&["WARN", FAULTY, "handler faulty (/faulty) held a thread of the engine for 5"]).await;
+        laptop.says(&["WARN", FAULTY, "handler faulty (/faulty) held a thread of the engine for "]).await;
     assert!(line.contains("Stalled") && line.contains("`blocking`"), "{line}");
     let entry = laptop.entry(FAULTY, "demoted", is_demoted).await;
     assert!(entry.failure.is_none() && entry.serving.is_some(), "it serves: {entry:?}");
     let message = entry.notice.unwrap().message;
-    assert!(message.starts_with("handler faulty (/faulty) held a thread of the engine for 5"), "{message}");
+    assert!(message.starts_with("handler faulty (/faulty) held a thread of the engine for "), "{message}");
     assert_eq!((metric(admin, STALLS).await, metric(admin, "hotbay_demoted").await), (1, 1));
+
+    // It is the build that is demoted, whatever its config.
+    set_mode(&shop, "handler-sleep-ms:1000");
+    laptop.says(&[FAULTY, "swapped"]).await;
 
     // On two threads these would keep everybody else waiting for six seconds.
     let flood = Flood::start(&laptop, 20);
@@ -156,10 +161,6 @@ async fn a_handler_that_sleeps_on_its_thread_is_named_once_moved_and_harms_nobod
     all(at_once(&laptop, 6)).await;
     send(laptop.pid(Role::Engine).await, Signal::KILL);
     engine(&laptop, 3).await;
-    all(at_once(&laptop, 6)).await;
-    // Another config is the same build.
-    set_mode(&shop, "handler-sleep-ms:1001");
-    laptop.says(&[FAULTY, "swapped"]).await;
     all(at_once(&laptop, 6)).await;
     assert_eq!(metric(admin, STALLS).await, 1, "nothing was held any more");
     assert_eq!(namings(&laptop).len(), 1, "it is named once: {:?}", namings(&laptop));
@@ -201,7 +202,7 @@ async fn streams_trailers_and_upgrades_are_the_same_on_the_pool() {
 #[tokio::test]
 async fn calls_that_burn_a_little_again_and_again_are_found_out_too() {
     let shop = Workshop::new();
-    let (laptop, _admin) = start(&shop, &modules::faulty(), "handler-burn-ms:120").await;
+    let (laptop, _admin) = start(&shop, &modules::faulty(), "handler-burn-ms:300").await;
     for _ in 0..3 {
         assert!(!is_demoted(&laptop.active(FAULTY).await));
         assert_eq!(laptop.get("/faulty").await.text(), "ok\n");
@@ -218,7 +219,7 @@ async fn one_thread_that_is_held_for_ever_keeps_nobody_from_the_sockets() {
     let (median_before, _) = latency(&laptop).await;
     let address = laptop.address;
     let hanging = tokio::spawn(async move { get(address, "/faulty").await.map(|answer| answer.status) });
-    laptop.says(&["WARN", FAULTY, "held a thread of the engine for 5"]).await;
+    laptop.says(&["WARN", FAULTY, "held a thread of the engine for "]).await;
     serves_as_before(&laptop, admin, 0, median_before).await;
     assert!(!hanging.is_finished(), "it hangs");
     assert_eq!(laptop.report().engine, 1, "there are others");

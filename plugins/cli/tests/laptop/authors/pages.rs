@@ -143,8 +143,9 @@ async fn a_browser_sees_what_is_wrong_and_then_the_module_by_itself() {
     }
     assert_eq!(laptop.get("/greet/ada").await.text(), "Hello, ada!\n", "programs get the last good version");
     browser.open(&format!("http://{}/greet/ada?x=1", laptop.address)).await;
-    browser.until("the link is there", "return document.querySelector('footer a') !== null").await;
-    browser.run("document.querySelector('footer a').click()").await;
+    // The page loads itself anew now and then, and may do so between a look and a click.
+    let click = "const link = document.querySelector('footer a'); link?.click(); return link !== null";
+    browser.until("the link is there and followed", click).await;
     browser.until("the last good version is shown", own).await;
     std::fs::write(&yaml, config.replace("greeting: Hello", "greeting: Ahoy")).unwrap();
     is_the_modules(&laptop, "/greet/ada", "Ahoy, ada!\n").await;
