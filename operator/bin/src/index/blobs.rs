@@ -166,6 +166,14 @@ impl Index {
             }
         }
         self.unnamed_blobs.0 = unnamed;
+        let places = &self.places;
+        let is_stored = |namespace: &String, digest: &Digest| {
+            places.get(namespace).is_some_and(|place| place.blobs.iter().any(|blob| blob.digest == *digest))
+        };
+        self.schedule.forget(|target| match target {
+            Target::Blob(namespace, digest) => !wanted.contains(digest) && !is_stored(namespace, digest),
+            _ => false,
+        });
     }
 
     /// Blobs of candidates, whose entries may be about to be written.

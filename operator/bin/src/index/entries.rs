@@ -62,6 +62,10 @@ impl Index {
         // What a new object of the same name overwrites needs no removal.
         let overwritten: BTreeSet<EntryKey> = planned.iter().map(|plan| plan.key.clone()).collect();
         planned.extend(self.plan_removals(view).into_iter().filter(|plan| !overwritten.contains(&plan.key)));
+        let wanted: BTreeSet<EntryKey> = planned.iter().map(|plan| plan.key.clone()).collect();
+        self.schedule.forget(
+            |target| matches!(target, Target::Entry(pool, key) if *pool == view.pool && !wanted.contains(key)),
+        );
         for plan in in_order(planned) {
             let target = Target::Entry(view.pool.clone(), plan.key);
             if self.schedule.begin(&target, now) {

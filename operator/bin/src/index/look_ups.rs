@@ -95,11 +95,12 @@ impl LookUp {
         }
     }
 
-    /// A stored blob has gone; its bytes are needed again. After a failure, the next try brings them. True if a look-up is to be made now.
+    /// A blob is to be stored whose bytes are not at hand; they are needed again. True if a look-up is to be made now. What failed before was not
+    /// for them: it says nothing of when they come.
     pub fn fetch_again(&mut self, now: Instant) -> bool {
-        let at_once = !self.need_bytes && self.refusal.is_none();
+        let at_once = !self.need_bytes;
         if at_once {
-            self.wish = Some(now);
+            (self.wish, self.failures) = (Some(now), 0);
         }
         self.need_bytes = true;
         at_once
@@ -107,7 +108,8 @@ impl LookUp {
 
     /// Whether the bytes that are needed are not to be had, as far as can be told: not for a moment, but until something changes out there.
     pub fn is_stuck(&self) -> bool {
-        let refusal = self.refusal.as_ref().filter(|_| self.need_bytes);
+        let tried = self.need_bytes && !self.running && self.wish.is_none() && self.failures > 0;
+        let refusal = self.refusal.as_ref().filter(|_| tried);
         refusal.is_some_and(|refusal| refusal.class != Class::Waiting || self.failures > 1)
     }
 

@@ -5,13 +5,14 @@
 //! only if a live question to the API server says the same (`write` asks). Candidates that a list alone brought forth are held when
 //! they are many: an empty list is more often a broken permission or a reinstalled CRD than the wish of a user.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotbay_api::{Entry, labels};
+use hotbay_api::{Entry, EntryKey, labels};
 
 use super::Index;
-use super::actions::Write;
+use super::actions::{Target, Write};
 use super::decide::View;
 use super::entries::Planned;
 use crate::objects::StoredEntry;
@@ -19,8 +20,8 @@ use crate::objects::StoredEntry;
 /// So many may always go at once.
 const ALWAYS: usize = 20;
 
-/// An entry may still appear so long after its module was seen to be deleted: its making was under way, or its namespace is not listed yet. A write is
-/// given up after 15 s, and the API server itself ends a request after a minute.
+/// An entry may still appear so long after its module was seen to be deleted, and after its making was given up: its namespace is not listed yet, or
+/// the API server, which ends a request after a minute, made it all the same.
 pub(super) const LATE: Duration = Duration::from_secs(90);
 
 impl Index {
@@ -51,14 +52,19 @@ impl Index {
             return;
         }
         let places = &self.places;
-        let has_entry = |key: &hotbay_api::EntryKey, uid: &str| {
+        let has_entry = |key: &EntryKey, uid: &str| {
             let mut entries = places.values().flat_map(|place| place.entries.of(key));
             entries.any(|stored| stored.module_uid == *uid)
         };
-        self.seen_deleted.retain(|(key, uid), since| now < *since + LATE || has_entry(key, uid));
+        let under_way: BTreeSet<&EntryKey> = self.schedule.entries_under_way().collect();
+        self.seen_deleted.retain(|(key, uid), since| {
+            now < *since + LATE || under_way.contains(key) || has_entry(key, uid)
+        });
         self.forget_look_ups();
         let modules = &self.modules;
-        self.known_good.retain(|key, _| modules.get(&key.namespace, &key.name).is_some());
+        let is_there = |key: &EntryKey| modules.get(&key.namespace, &key.name).is_some();
+        self.known_good.retain(|key, _| is_there(key));
+        self.schedule.forget(|target| matches!(target, Target::ModuleStatus(key) if !is_there(key)));
     }
 }
 

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hotbay_api::EntryKey;
+
 use super::actions::Target;
 
 /// The first pause after a failed write, and the longest: an API server that was away is back within half a minute.
@@ -65,6 +67,19 @@ impl Schedule {
     /// Whether the last try to write `target` was refused.
     pub fn is_refused(&self, target: &Target) -> bool {
         self.targets.get(target).is_some_and(|state| state.refused)
+    }
+
+    /// The modules whose entries are being written.
+    pub fn entries_under_way(&self) -> impl Iterator<Item = &EntryKey> {
+        self.targets.iter().filter(|(_, state)| state.under_way).filter_map(|(target, _)| match target {
+            Target::Entry(_, key) => Some(key),
+            _ => None,
+        })
+    }
+
+    /// Forgets how writes went that nobody wants any more: one that is wanted again begins anew.
+    pub fn forget(&mut self, is_over: impl Fn(&Target) -> bool) {
+        self.targets.retain(|target, state| state.under_way || !is_over(target));
     }
 
     /// A write of `target` is done.

@@ -49,6 +49,8 @@ struct World {
     module_statuses: usize,
     /// Whether no entry can be written.
     refuses_entries: bool,
+    /// Whose entry a quota forbids.
+    forbidden: Option<&'static str>,
     /// How many artifacts were pulled.
     pulls: usize,
     entries: BTreeMap<EntryKey, StoredEntry>,
@@ -87,6 +89,7 @@ impl World {
             statuses: 0,
             module_statuses: 0,
             refuses_entries: false,
+            forbidden: None,
             pulls: 0,
             entries: BTreeMap::new(),
             blobs: BTreeMap::new(),
@@ -207,6 +210,7 @@ impl World {
     fn write(&mut self, write: Write) -> Written {
         match write {
             Write::CreateEntry(_) | Write::UpdateEntry(..) if self.refuses_entries => Written::Failed,
+            Write::CreateEntry(draft) if self.forbidden == Some(&*draft.entry.id.name) => Written::Refused,
             Write::CreateEntry(draft) => self.store("create", &draft),
             Write::UpdateEntry(draft, seen) => {
                 assert_eq!(self.entries.get(&draft.entry.key()).map(|stored| &stored.uid), Some(&seen.uid));

@@ -31,8 +31,8 @@ async fn unready(laptop: &Laptop) {
 #[tokio::test]
 async fn ctrl_c_lets_a_slow_request_finish() {
     let shop = Workshop::new();
-    // Long enough to be seen in flight, and shorter than a laptop drains.
-    let mut laptop = slow(&shop, 20_000).await;
+    // Long enough to be seen in flight, and shorter than the 10 s that a laptop drains.
+    let mut laptop = slow(&shop, 8000).await;
     let address = laptop.address;
     let slow = tokio::spawn(async move { http::get(address, "/faulty").await });
     // The request is in the engine's hands before it is told to end.

@@ -39,13 +39,37 @@ fn an_update_that_leaves_a_path_is_made_though_who_gains_it_is_not_to_be_had() {
 }
 
 #[test]
+fn who_gains_a_path_is_waited_for_though_its_registry_was_away_before() {
+    let mut world = contested();
+    let artifact = world.registry.remove("reg/vb").unwrap();
+    world.pass(Duration::from_secs(700));
+    world.pass(Duration::from_secs(2));
+    assert!(world.took().iter().filter(|line| *line == "look up b").count() >= 2);
+    world.registry.insert("reg/vb".into(), artifact);
+    world.delete("a");
+    assert_eq!(world.took(), ["look up b", "store blob", "create b", "remove a"]);
+}
+
+#[test]
 fn a_deleted_module_goes_though_the_entry_of_who_gains_its_path_is_forbidden() {
     let mut world = contested();
-    let target = Target::Entry(POOL.parse().unwrap(), EntryKey::new("shop", "b").unwrap());
-    world.index.schedule.begin(&target, world.now);
-    world.handle(Event::Written(target, Written::Refused));
+    world.forbidden = Some("b");
     world.delete("a");
-    assert_eq!(world.took(), ["remove a", "look up b", "store blob"], "a quota may need just this");
+    assert_eq!(world.took(), ["look up b", "store blob"]);
     world.pass(Duration::from_secs(1));
+    assert_eq!(world.took(), ["remove a"], "a quota may need just this");
+    world.forbidden = None;
+    world.pass(Duration::from_secs(2));
     assert_eq!(world.took(), ["create b"]);
+}
+
+#[test]
+fn what_was_forbidden_is_forgotten_once_it_is_not_wanted() {
+    let mut world = World::new();
+    world.forbidden = Some("b");
+    world.serve("b", "vb", &["/b"]);
+    let target = Target::Entry(POOL.parse().unwrap(), EntryKey::new("shop", "b").unwrap());
+    assert!(world.index.schedule.is_refused(&target));
+    world.delete("b");
+    assert!(!world.index.schedule.is_refused(&target));
 }
