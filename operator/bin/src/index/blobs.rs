@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hotbay_api::names::blob_config_map;
 use hotbay_api::{Digest, EntryKey, PoolLimits};
 
 use super::Index;
@@ -168,7 +169,8 @@ impl Index {
         self.unnamed_blobs.0 = unnamed;
         let places = &self.places;
         let is_stored = |namespace: &String, digest: &Digest| {
-            places.get(namespace).is_some_and(|place| place.blobs.iter().any(|blob| blob.digest == *digest))
+            let place = places.get(namespace);
+            place.and_then(|place| place.blobs.get(namespace, &blob_config_map(digest))).is_some()
         };
         self.schedule.forget(|target| match target {
             Target::Blob(namespace, digest) => !wanted.contains(digest) && !is_stored(namespace, digest),
